@@ -1,0 +1,153 @@
+"""What the rest of Strata knows of the index: this protocol and its values. Nothing here imports Qdrant."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.core.types import Filter, Hit, Passage
+
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a collection was built with. Two collections are compatible when their schemas are equal.
+
+    Attributes:
+        encoder: Fingerprint of the encoder (`pipelines.core.encoders.Encoder.fingerprint`).
+        dim: Length of a dense vector.
+        layout: Version of the payload's shape; raised when it changes.
+    """
+
+    encoder: str
+    dim: int
+    layout: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RankedQuery:
+    """One query, ready for the index: its text (for BM25), its vector (`(dim,) float32`, L2-normalised), its weight."""
+
+    text: str
+    vector: Vector
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """How rankings become one. Weights scale a ranking's votes; 0 leaves it out.
+
+    Source: Cormack et al., "Reciprocal Rank Fusion outperforms Condorcet" (SIGIR 2009), section 2.
+    """
+
+    rrf_k: int = 60
+    dense: float = 1.0
+    bm25: float = 0.5
+    section: float = 0.25
+    sections: int = 5
+    candidates: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedPassage:
+    """A passage with its dense vector (`(dim,) float32`, L2-normalised). BM25 vectors are the store's own affair."""
+
+    passage: Passage
+    vector: Vector
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentVersion:
+    """Names one version of one document in the index."""
+
+    document_id: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """Figures for `doctor` and `/readyz`: published passages, and sections beside them."""
+
+    mode: str
+    collection: str
+    passages: int
+    sections: int
+    schema: Schema
+    detail: dict[str, str] = field(default_factory=dict)
+
+
+class Store(Protocol):
+    """The index of one collection. Safe to share between threads.
+
+    A document is replaced in two steps, so that a reader sees the old version or the new one, never a mix and never
+    neither: `write` stages passages of a version that no search shows, `publish` shows them and removes every other
+    version of that document. A crash between the two loses nothing: `written` tells what is staged already.
+    """
+
+    def open(self) -> Self:
+        """Opens the collection, creating it when missing. Idempotent.
+
+        Raises:
+            IndexMismatchError: it was built with another schema; the detail names both and says how to reindex.
+            ConflictError: another process holds the embedded index.
+            IndexUnavailableError: the server cannot be reached.
+        """
+
+    def close(self) -> None:
+        """Flushes and releases the index. Idempotent."""
+
+    def search(
+        self, queries: Sequence[RankedQuery], *, limit: int, fusion: Fusion, filter: Filter | None = None
+    ) -> list[Hit]:
+        """Finds passages by weighted reciprocal rank fusion of a dense and a BM25 ranking per query.
+
+        With `fusion.section > 0` it also ranks sections, descends into the best `fusion.sections` of them, and lets
+        the passages found there vote once more. The filter is applied inside the index in every ranking.
+
+        Returns:
+            At most `limit` hits, best first, equal scores in the order of passage ids.
+        """
+
+    def write(self, passages: Sequence[EmbeddedPassage]) -> None:
+        """Stages passages; durable on return. Writing the same passage again changes nothing."""
+
+    def written(self, version: DocumentVersion) -> frozenset[str]:
+        """Ids of the passages of this version that are in the index already, staged or published."""
+
+    def publish(self, version: DocumentVersion) -> int:
+        """Shows a staged version and removes every other version of the document, at once for readers.
+
+        Also builds the section points of the version (their vector: the normalised mean of their passages').
+
+        Returns:
+            The number of passages now published for the document. Idempotent.
+        """
+
+    def published(self, document_id: str) -> tuple[str, int] | None:
+        """The published version of a document and its number of passages, or `None`."""
+
+    def delete(self, document_id: str, *, tenant: str | None = None) -> int:
+        """Removes a document in any state, staged passages too.
+
+        Returns:
+            The number of passages that were removed; 0 when there were none.
+        """
+
+    def passages(self, document_id: str, *, tenant: str | None = None) -> Iterator[Passage]:
+        """The published passages of a document, in document order."""
+
+    def info(self) -> StoreInfo:
+        """Current figures."""
+
+    def compact(self) -> None:
+        """Rebuilds search structures for speed. Slow; an operator's command, never called on a request."""
+
+    def shadow(self, schema: Schema) -> "Store":
+        """An empty collection beside this one, for a reindex. Searches of this one are not affected."""
+
+    def swap(self, shadow: "Store") -> None:
+        """Makes the shadow the live collection at once, and drops the old one. On error the live one is untouched."""
