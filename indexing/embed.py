@@ -1,0 +1,55 @@
+"""Passages → vectors, in batches that cross documents."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from haystack import component
+
+from indexing.stream import EmbeddedBatch, Rejected, SplitEnd, SplitItem, SplitPassage, Stream
+from pipelines.core.encoders import Encoder
+from pipelines.core.store import EmbeddedPassage, Store
+
+
+@component
+class PassageEmbedder:
+    """Embeds passages, several documents' together, except those that the index holds from an interrupted try.
+
+    Args:
+        batch_passages: Passages a batch; memory and the work lost on a crash are bounded by it.
+    """
+
+    def __init__(self, encoder: Encoder, store: Store, batch_passages: int) -> None:
+        self._encoder, self._store, self._batch_passages = encoder, store, batch_passages
+
+    @component.output_types(batches=Stream[EmbeddedBatch])
+    def run(self, items: Stream[SplitItem]) -> dict[str, Stream[EmbeddedBatch]]:
+        """Yields batches as they fill; the last one may be short."""
+        return {"batches": Stream(self._batches(items))}
+
+    def _batches(self, items: Stream[SplitItem]) -> Iterator[EmbeddedBatch]:
+        pending: list[SplitPassage] = []
+        ends: list[SplitEnd | Rejected] = []
+        written: tuple[str, frozenset[str]] = ("", frozenset())
+        for item in items:
+            if isinstance(item, SplitPassage):
+                if item.submission.resumed and written[0] != item.submission.document_id:
+                    written = (item.submission.document_id, self._store.written(item.submission.key))
+                if item.passage.id not in (written[1] if item.submission.resumed else ()):
+                    pending.append(item)
+            else:
+                ends.append(item)
+            # Documents without new passages must not wait for a batch to fill either.
+            if len(pending) >= self._batch_passages or len(ends) >= self._batch_passages:
+                yield self._embed(pending, ends)
+                pending, ends = [], []
+        if pending or ends:
+            yield self._embed(pending, ends)
+
+    def _embed(self, pending: list[SplitPassage], ends: list[SplitEnd | Rejected]) -> EmbeddedBatch:
+        texts = [f"{item.passage.context}\n{item.passage.text}" for item in pending]
+        vectors = self._encoder.embed(texts).vectors
+        passages = [
+            EmbeddedPassage(item.passage, vector, item.submission.tenant)
+            for item, vector in zip(pending, vectors, strict=True)
+        ]
+        return EmbeddedBatch(passages, ends, dict(Counter(item.submission.document_id for item in pending)))

@@ -1,0 +1,261 @@
+"""Common form → sections → passages with sentence offsets."""
+
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from haystack import component
+from sentencex import get_sentence_boundaries
+
+from indexing.blocks import Block, Kind, cut, read_blocks
+from indexing.convert.base import PAGE_BREAK
+from indexing.read import OpenDocument
+from indexing.stream import Rejected, SplitEnd, SplitItem, SplitPassage, Stream
+from pipelines.core.errors import EmptyDocumentError, StrataError
+from pipelines.core.settings import SplitSettings
+from pipelines.core.types import Passage, Scalar, Sentence
+
+NAMESPACE = uuid.UUID("8b9d0a0e-6f0c-5d63-9e0a-3f3a5e6f7c11")
+LAYOUT = "split-1"
+"""Raised whenever the same text would give other passages: versions of documents hold it."""
+
+_WORD = re.compile(r"\S+")
+_RULE = re.compile(r"^[\s|:+=_*-]*$")
+# Emphasis and list marks at a sentence's ends belong to the page's dress, not to the quote.
+_LEAD = re.compile(r"[\s>]*(?:(?:[-*+•]|\d{1,3}[.)])\s+)?")
+CHARS_PER_WORD = 12  # a "word" without spaces (base64, Chinese) counts as several
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentFacts:
+    """What every passage of a document repeats."""
+
+    document_id: str
+    version: str
+    title: str
+    source: str
+    paged: bool = False
+    metadata: dict[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Unit:
+    """A sentence with the text up to the next one: what a passage is packed from."""
+
+    raw: str
+    start: int
+    page: int
+    sentence: Sentence | None
+    words: int
+    opens_block: bool
+
+
+class Splitter:
+    """Packs whole sentences into passages that never leave their section.
+
+    Args:
+        settings: `max_words` bounds a passage; a single longer sentence is cut between words.
+    """
+
+    def __init__(self, settings: SplitSettings) -> None:
+        self._max_words = settings.max_words
+
+    def split(self, parts: Iterable[str], facts: DocumentFacts) -> Iterator[Passage]:
+        """Splits the pieces of a source text. Memory is bounded by the longest section heading path and one passage.
+
+        `facts.title` names the document; a first heading that repeats it is left out of the section paths.
+        """
+        builder = _Builder(facts, self._max_words)
+        for block in read_blocks(parts):
+            if block.kind is Kind.HEADING:
+                yield from builder.flush()
+                builder.enter(block)
+            else:
+                for unit in _units(block, self._max_words):
+                    yield from builder.add(unit)
+        yield from builder.finish()
+
+
+@component
+class PassageSplitter:
+    """Splits documents as they are read; one that cannot be read to its end is rejected, and the next one goes on."""
+
+    def __init__(self, splitter: Splitter) -> None:
+        self._splitter = splitter
+
+    @component.output_types(items=Stream[SplitItem])
+    def run(self, documents: Stream[OpenDocument | Rejected]) -> dict[str, Stream[SplitItem]]:
+        """Yields each document's passages, then its end."""
+        return {"items": Stream(item for document in documents for item in self._items(document))}
+
+    def _items(self, document: OpenDocument | Rejected) -> Iterator[SplitItem]:
+        if isinstance(document, Rejected):
+            yield document
+            return
+        submission, passages = document.submission, 0
+        try:
+            for passage in self._splitter.split(document.parts, _facts(document)):
+                passages += 1
+                yield SplitPassage(submission, passage)
+            if not passages:
+                raise EmptyDocumentError("The file holds no text.")
+        except StrataError as error:
+            document.text.abort()
+            yield Rejected(submission, error)
+        except BaseException:
+            document.text.abort()
+            raise
+        else:
+            yield SplitEnd(submission, document.title, document.text.commit(), passages)
+
+
+def _facts(document: OpenDocument) -> DocumentFacts:
+    submission = document.submission
+    return DocumentFacts(
+        document_id=submission.document_id,
+        version=submission.version,
+        title=document.title,
+        source=submission.source,
+        paged=document.paged,
+        metadata={**document.metadata, **submission.metadata},
+    )
+
+
+class _Builder:
+    """Collects units into the passage that is open, and knows the section it stands in."""
+
+    def __init__(self, facts: DocumentFacts, max_words: int) -> None:
+        self._facts, self._max_words = facts, max_words
+        self._path: list[tuple[int, str]] = []
+        self._section = 0
+        self._ordinal = 0
+        self._units: list[_Unit] = []
+        self._headings: list[_Unit] = []
+
+    def enter(self, heading: Block) -> None:
+        """Starts a section. Its heading line opens the section's first passage."""
+        self._path = [(level, text) for level, text in self._path if level < heading.level]
+        self._path.append((heading.level, heading.heading))
+        self._section += 1
+        start = heading.start + len(heading.raw) - len(heading.raw.lstrip(" \t\n" + PAGE_BREAK))
+        end = start + len(heading.raw.strip().split("\n", 1)[0].rstrip())
+        page = heading.page + heading.raw[: start - heading.start].count(PAGE_BREAK)
+        self._headings.append(_Unit(heading.raw, heading.start, page, Sentence(start=start, end=end, page=page), 0, True))
+
+    def add(self, unit: _Unit) -> Iterator[Passage]:
+        words = sum(each.words for each in self._units)
+        if self._units and words + unit.words > self._max_words:
+            yield from self.flush(keep=self._tail(unit))
+        self._units.append(unit)
+
+    def flush(self, keep: int = 0) -> Iterator[Passage]:
+        """Closes the open passage, its last `keep` units left to open the next one."""
+        at = len(self._units) - keep
+        taken, self._units = self._units[:at], self._units[at:]
+        if any(unit.sentence for unit in taken):
+            passage = self._passage([*self._headings, *taken], [u.sentence for u in taken if u.sentence])
+            self._headings = []
+            yield passage
+
+    def finish(self) -> Iterator[Passage]:
+        """Closes the last passage. Headings that no text follows become a passage of their own."""
+        yield from self.flush()
+        if self._headings:
+            yield self._passage(self._headings, [unit.sentence for unit in self._headings if unit.sentence])
+            self._headings = []
+
+    def _tail(self, incoming: _Unit) -> int:
+        """How many units move on with `incoming`: a block is kept whole where that leaves the passage half full."""
+        if incoming.opens_block:
+            return 0
+        for back in range(1, len(self._units)):
+            if self._units[-back].opens_block:
+                left = sum(unit.words for unit in self._units[:-back])
+                return back if left * 2 >= self._max_words else 0
+        return 0
+
+    def _passage(self, units: list[_Unit], sentences: list[Sentence]) -> Passage:
+        raw = "".join(unit.raw for unit in units)
+        lead = len(raw) - len(raw.lstrip())
+        start = units[0].start + lead
+        text = raw.strip()
+        facts, ordinal = self._facts, self._ordinal
+        self._ordinal += 1
+        paged = facts.paged
+        page = units[0].page + raw[:lead].count(PAGE_BREAK) if paged else None
+        path = [text for _, text in self._path]
+        if path and path[0] == facts.title:
+            path = path[1:]
+        return Passage(
+            id=str(uuid.uuid5(NAMESPACE, f"{facts.document_id}/{facts.version}/{ordinal}")),
+            document_id=facts.document_id,
+            version=facts.version,
+            section_id=str(uuid.uuid5(NAMESPACE, f"{facts.document_id}/{facts.version}/section/{self._section}")),
+            title=facts.title,
+            source=facts.source,
+            section_path=tuple(path),
+            page=page,
+            start=start,
+            end=start + len(text),
+            text=text,
+            sentences=tuple(sentences if paged else (s.model_copy(update={"page": None}) for s in sentences)),
+            metadata=facts.metadata,
+        )
+
+
+def _units(block: Block, max_words: int) -> Iterator[_Unit]:
+    """Cuts a block into units; their `raw` join to the block's."""
+    at, opens = 0, True
+    for end in _ends(block):
+        for raw in _bounded(block.raw[at:end], max_words):
+            yield _unit(block, at, raw, opens)
+            at += len(raw)
+            opens = False
+    assert at == len(block.raw)
+
+
+def _ends(block: Block) -> Iterator[int]:
+    """Ends of the sentences of a block; of its rows or lines where it is a table or code."""
+    if block.kind in (Kind.TABLE, Kind.CODE):
+        at = 0
+        for line in block.raw.splitlines(keepends=True):
+            at += len(line)
+            yield at
+        return
+    at = 0
+    for boundary in get_sentence_boundaries("en", block.raw):
+        end = int(boundary["end_index"])
+        if block.raw[at:end].strip():
+            yield end
+            at = end
+    if at < len(block.raw):
+        yield len(block.raw)
+
+
+def _bounded(raw: str, max_words: int) -> Iterator[str]:
+    """Cuts what is longer than a passage, between words."""
+    limit = max_words * CHARS_PER_WORD
+    for piece in cut(raw, limit):
+        words = list(_WORD.finditer(piece))
+        at = 0
+        for word in words[max_words::max_words]:
+            yield piece[at : word.start()]
+            at = word.start()
+        yield piece[at:]
+
+
+def _unit(block: Block, at: int, raw: str, opens: bool) -> _Unit:
+    start = block.start + at
+    page = block.page + block.raw[:at].count(PAGE_BREAK)
+    sentence = None
+    if not _RULE.match(raw):
+        lead = len(raw) - len(raw.lstrip())
+        if block.kind in (Kind.LIST_ITEM, Kind.PARAGRAPH) and at == 0 and (match := _LEAD.match(raw)):
+            lead = match.end()
+        end = len(raw.rstrip())
+        if lead < end:
+            on = page + raw[:lead].count(PAGE_BREAK)
+            sentence = Sentence(start=start + lead, end=start + end, page=on)
+    words = max(len(_WORD.findall(raw)), len(raw) // CHARS_PER_WORD)
+    return _Unit(raw, start, page, sentence, words, opens)

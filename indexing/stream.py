@@ -1,0 +1,116 @@
+"""What flows through the document path: lazily, so that memory is bounded whatever is ingested."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from pipelines.core.errors import StrataError
+from pipelines.core.store import DocumentVersion, EmbeddedPassage
+from pipelines.core.types import Passage, Scalar
+
+T = TypeVar("T")
+
+
+class Stream(Generic[T]):
+    """A one-pass iterator that Haystack hands on without copying."""
+
+    def __init__(self, items: Iterable[T]) -> None:
+        self._items = iter(items)
+
+    def __iter__(self) -> Iterator[T]:
+        return self._items
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One version of one document to index.
+
+    Attributes:
+        version: See `indexing.ingest.document_version`.
+        path: Where its bytes are.
+        name: File name as submitted; its ending tells the format.
+        title: Title to use instead of the document's own.
+        resumed: Whether an earlier try may have written passages of this version already.
+    """
+
+    document_id: str
+    tenant: str
+    source: str
+    version: str
+    path: Path
+    name: str
+    title: str | None = None
+    metadata: dict[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict)
+    resumed: bool = False
+
+    @property
+    def key(self) -> DocumentVersion:
+        """The version as the index names it."""
+        return DocumentVersion(self.document_id, self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """A document that searches now find.
+
+    Attributes:
+        embedded: Passages that were embedded in this run; fewer than `passages` after a resumed one.
+        text_key: Blob of the source text that the passages' offsets count in.
+    """
+
+    submission: Submission
+    title: str
+    text_key: str
+    passages: int
+    embedded: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A document that could not be indexed, and why. A version published before stays searchable."""
+
+    submission: Submission
+    error: StrataError
+
+
+Outcome = Indexed | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPassage:
+    """A passage on its way to be embedded."""
+
+    submission: Submission
+    passage: Passage
+
+
+@dataclass(frozen=True, slots=True)
+class SplitEnd:
+    """All passages of a document went before this."""
+
+    submission: Submission
+    title: str
+    text_key: str
+    passages: int
+
+
+SplitItem = SplitPassage | SplitEnd | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedBatch:
+    """Passages to write, and the documents that are complete once they are."""
+
+    passages: list[EmbeddedPassage]
+    ends: list[SplitEnd | Rejected]
+    embedded: dict[str, int]
+
+
+class Observer(Protocol):
+    """Hears of each document as it ends: the ledger, a progress bar. Must not raise."""
+
+    def __call__(self, outcome: Outcome) -> None: ...

