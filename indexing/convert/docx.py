@@ -1,0 +1,45 @@
+"""Word documents: mammoth reads them into HTML (as markitdown does), `render` writes that as Markdown.
+
+What mammoth does not read is put into the document's XML before: see `docx_prepare`.
+"""
+
+import io
+
+import lxml.html
+
+from indexing.convert.base import ConvertedDocument, SourceFile
+from indexing.convert.cleaning import tidy
+from indexing.convert.docx_prepare import prepare
+from indexing.convert.ooxml import core_properties
+from indexing.convert.render import render
+from pipelines.core.settings import ConvertSettings
+
+_STYLES = "\n".join(
+    (
+        "p[style-name='Title'] => h1:fresh",
+        "p[style-name='Subtitle'] => h2:fresh",
+        "p[style-name='Source Code'] => pre:separator('\\n')",
+        "p[style-name='HTML Preformatted'] => pre:separator('\\n')",
+        "p[style-name='Code'] => pre:separator('\\n')",
+        "r[style-name='Code'] => code",
+        "comment-reference => sup",
+    )
+)
+
+
+def convert(source: SourceFile, settings: ConvertSettings) -> ConvertedDocument:
+    """Convert a Word document; pictures are not read and links not followed."""
+    import mammoth
+
+    data = prepare(source.path)
+    html = mammoth.convert_to_html(
+        io.BytesIO(data),
+        style_map=_STYLES,
+        convert_image=mammoth.images.img_element(lambda image: {"src": ""}),
+        include_embedded_style_map=False,
+    ).value
+    title, metadata = core_properties(source.path)
+    if not html:
+        return ConvertedDocument(title=title, parts=iter(()), metadata=metadata)
+    tree = lxml.html.document_fromstring(html, parser=lxml.html.HTMLParser(huge_tree=True, no_network=True))
+    return ConvertedDocument(title=title, parts=iter([tidy(render(tree))]), metadata=metadata)
