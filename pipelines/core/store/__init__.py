@@ -1,5 +1,8 @@
-"""The index: the only package that imports Qdrant."""
+"""The index: the only package that imports Qdrant, and only when a store is made."""
 
+from pathlib import Path
+
+from pipelines.core.settings import IndexSettings
 from pipelines.core.store.base import (
     DocumentVersion,
     EmbeddedPassage,
@@ -18,4 +21,16 @@ __all__ = [
     "Schema",
     "Store",
     "StoreInfo",
+    "make_store",
 ]
+
+
+def make_store(settings: IndexSettings, data_dir: Path, schema: Schema) -> Store:
+    """The store that the settings ask for, not yet open; an embedded one lives in `data_dir/index`."""
+    if settings.mode == "server":
+        from pipelines.core.store.server import ServerStore, connect  # noqa: PLC0415  # loads qdrant-client
+
+        return ServerStore(connect(settings), settings, schema)
+    from pipelines.core.store.edge import EmbeddedStore  # noqa: PLC0415  # loads qdrant-edge
+
+    return EmbeddedStore(data_dir / "index", settings, schema)

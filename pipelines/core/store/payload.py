@@ -1,0 +1,106 @@
+"""What a point carries: enough to filter on, and the passage itself as one JSON string.
+
+A string decodes faster than a tree (one copy instead of a Python object a sentence), and only the passages that are
+returned are decoded. It also round-trips exactly, which Qdrant's own JSON does not promise for every number.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID, uuid5
+
+from pydantic_core import PydanticSerializationError
+
+from pipelines.core.errors import InvalidRequestError, MalformedDocumentError
+from pipelines.core.store.base import EmbeddedPassage
+from pipelines.core.types import Passage, Scalar
+
+SCOPE = "scope"
+"""Level and tenant in one keyword, set only while published: a search checks one field instead of three."""
+TENANT = "tenant"
+DOCUMENT = "document_id"
+VERSION = "version"
+LEVEL = "level"
+SECTION = "section"
+"""Id of the section point that the passage belongs to."""
+START = "start"
+REVISION = "revision"
+"""Rises with every publication of a document; absent while staged."""
+METADATA = "metadata"
+BODY = "body"
+
+PASSAGE_LEVEL = "passage"
+SECTION_LEVEL = "section"
+
+_INT64 = 2**63
+
+
+def scope(level: str, tenant: str) -> str:
+    """The value of `SCOPE` for published points of one level and tenant."""
+    return f"{level}:{tenant}"
+
+
+def point_id(text: str) -> str:
+    """The id itself.
+
+    Raises:
+        InvalidRequestError: it is not a UUID in canonical form, the only text that Qdrant takes as an id.
+    """
+    try:
+        canonical = str(UUID(text))
+    except ValueError:
+        canonical = ""
+    if canonical != text:
+        raise InvalidRequestError(f"{text!r} is not a UUID in canonical form")
+    return text
+
+
+def section_point(section_id: str, version: str) -> str:
+    """Id of the point of one section of one version: versions must not overwrite each other's sections."""
+    return str(uuid5(UUID(point_id(section_id)), version))
+
+
+def encode(item: EmbeddedPassage) -> dict[str, Any]:
+    """The payload of a staged passage.
+
+    Raises:
+        MalformedDocumentError: a text holds unpaired surrogates.
+    """
+    passage = item.passage
+    try:
+        body = passage.model_dump_json()
+        section = section_point(passage.section_id, passage.version)
+    except (PydanticSerializationError, UnicodeEncodeError) as error:
+        raise MalformedDocumentError(f"{passage.source!r} holds characters that are not Unicode text") from error
+    return {
+        TENANT: item.tenant,
+        DOCUMENT: passage.document_id,
+        VERSION: passage.version,
+        LEVEL: PASSAGE_LEVEL,
+        SECTION: section,
+        START: passage.start,
+        METADATA: filterable(passage.metadata),
+        BODY: body,
+    }
+
+
+def decode(payload: Mapping[str, Any]) -> Passage:
+    """The passage that `encode` was given."""
+    return Passage.model_validate_json(payload[BODY])
+
+
+def filterable(metadata: Mapping[str, Scalar | tuple[Scalar, ...]]) -> dict[str, Any]:
+    """The part of the metadata that Qdrant can compare: no NaN, no infinity, no integer beyond 64 bits."""
+    kept: dict[str, Any] = {}
+    for key, value in metadata.items():
+        if isinstance(value, tuple):
+            kept[key] = [each for each in value if _comparable(each)]
+        elif _comparable(value):
+            kept[key] = value
+    return kept
+
+
+def _comparable(value: Scalar) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return not isinstance(value, int) or -_INT64 <= value < _INT64
