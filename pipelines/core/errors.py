@@ -97,6 +97,16 @@ class DocumentTimeoutError(DocumentError):
     retryable = True
 
 
+class WorkerLostError(DocumentError):
+    """The process that prepared the document died; a document that kills every worker must end as failed."""
+
+    code = "document_worker_lost"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("The process that prepared this document died; the file may need more memory than there is.")
+
+
 class IndexMismatchError(StrataError):
     """The collection was built with another encoder or schema than the configured one."""
 

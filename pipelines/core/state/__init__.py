@@ -1,0 +1,35 @@
+"""The state database: documents, jobs and receipts, in SQLite or PostgreSQL."""
+
+from pipelines.core.state.ledger import Ledger
+from pipelines.core.state.owners import owner_id
+from pipelines.core.state.records import (
+    AnswerRecord,
+    Counts,
+    Deletion,
+    Document,
+    DocumentStatus,
+    ItemStatus,
+    Job,
+    JobItem,
+    JobStatus,
+    Page,
+    Submission,
+    WorkItem,
+)
+
+__all__ = [
+    "AnswerRecord",
+    "Counts",
+    "Deletion",
+    "Document",
+    "DocumentStatus",
+    "ItemStatus",
+    "Job",
+    "JobItem",
+    "JobStatus",
+    "Ledger",
+    "Page",
+    "Submission",
+    "WorkItem",
+    "owner_id",
+]

@@ -1,0 +1,120 @@
+"""The connection: engine, pragmas, transactions, and what a failing database looks like to the rest of Strata."""
+
+import os
+import sqlite3
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    TimeoutError,
+)
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from pipelines.core.errors import ConfigurationError, StateUnavailableError
+from pipelines.core.state.migrate import upgrade
+
+BUSY_TIMEOUT_S = 30
+"""How long a transaction waits for SQLite's one write lock. Ours take milliseconds; a backup may take longer."""
+
+
+class Database:
+    """A database at the newest schema. Safe to share between threads.
+
+    Raises:
+        ConfigurationError: the address is not one, or its driver is missing.
+        StateUnavailableError: the database cannot be reached.
+    """
+
+    def __init__(self, address: str | URL | Engine) -> None:
+        self.engine = address if isinstance(address, Engine) else _engine(address)
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _set_pragmas)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        self._writer = self.engine.execution_options(strata_begin="BEGIN IMMEDIATE")
+        # a connection must not be used on both sides of a fork (Celery's prefork pool)
+        engine = weakref.ref(self.engine)
+        os.register_at_fork(after_in_child=lambda: _forget_connections(engine))
+        with self._translated():
+            upgrade(self.engine, self._writer)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that only reads."""
+        with self._translated(), Session(self.engine) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that writes: all of it or nothing, durable on leaving."""
+        with self._translated(), Session(self._writer) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Closes the connections. Idempotent."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError, TimeoutError) as error:
+            raise self._unavailable(error) from error
+        except DatabaseError as error:
+            if type(error) is DatabaseError:  # SQLite: not a database, or damaged; subclasses are our own mistakes
+                raise self._unavailable(error) from error
+            raise
+
+    def _unavailable(self, error: Exception) -> StateUnavailableError:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        address = self.engine.url.render_as_string(hide_password=True)
+        return StateUnavailableError(f"The state database {address} cannot be used: {reason}.")
+
+
+def sqlite_url(path: Path) -> URL:
+    """The address of a SQLite file, whatever characters its path has."""
+    return URL.create("sqlite", database=str(path))
+
+
+def _engine(address: str | URL) -> Engine:
+    try:
+        url = make_url(address)
+        if url.get_backend_name() == "sqlite":
+            if not url.database or url.database == ":memory:":
+                raise ConfigurationError("state.url: SQLite needs a file; in memory nothing accepted would be durable")
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            return create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+        return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=15, pool_timeout=BUSY_TIMEOUT_S)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise ConfigurationError(f"state.url is not an address that can be used: {error}") from error
+    except OSError as error:
+        raise StateUnavailableError(f"The folder of the state database cannot be made: {error}.") from error
+
+
+def _set_pragmas(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # `_begin_sqlite` begins; the driver's own BEGIN comes too late to lock
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")  # in WAL, NORMAL may lose the last commits with the power
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("strata_begin", "BEGIN"))
+
+
+def _forget_connections(engine: "weakref.ref[Any]") -> None:
+    if (alive := engine()) is not None:
+        alive.dispose(close=False)

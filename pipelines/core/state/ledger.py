@@ -1,0 +1,266 @@
+"""The ledger: the record of what was accepted and what became of it."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import URL, Engine
+from sqlalchemy.exc import IntegrityError
+
+from pipelines.core.errors import ConflictError, StrataError
+from pipelines.core.state import queries, submit, work
+from pipelines.core.state.database import Database, sqlite_url
+from pipelines.core.state.records import (
+    AnswerRecord,
+    Counts,
+    Deletion,
+    Document,
+    DocumentStatus,
+    ItemStatus,
+    Job,
+    JobItem,
+    Page,
+    Submission,
+    WorkItem,
+)
+from pipelines.core.state.tables import AnswerRow
+from pipelines.core.types import Answer
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Ledger:
+    """Documents, jobs and receipts in a SQL database. Safe to share between threads and processes.
+
+    What a method wrote is durable when it returns. Every method may raise `StateUnavailableError`; building one also
+    `ConfigurationError`. Leases compare clocks: the machines that share a ledger must agree to within a few seconds.
+
+    Args:
+        address: SQLAlchemy address or engine, or the path of a SQLite file. The schema is upgraded when it is old.
+        max_attempts: Tries of a document before a retryable error ends it as failed.
+        clock: Gives aware times.
+    """
+
+    def __init__(
+        self, address: str | URL | Path | Engine, *, max_attempts: int = 3, clock: Callable[[], datetime] = _utc_now
+    ) -> None:
+        self._database = Database(sqlite_url(address) if isinstance(address, Path) else address)
+        self._max_attempts = max_attempts
+        self._clock = clock
+
+    def close(self) -> None:
+        """Closes the connections. Idempotent."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        """Gives the ledger, to be closed on leaving."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes."""
+        self.close()
+
+    # --- Callers ---------------------------------------------------------------------------------------------------
+
+    def accept(self, tenant: str, submissions: Sequence[Submission]) -> Job:
+        """Records a batch, all of it or nothing; the caller may promise it to the client on return.
+
+        A document whose fingerprint the index shows already comes back `unchanged`. The same fingerprint while it is
+        queued or running joins that work. Another fingerprint supersedes what is outstanding. A document that is being
+        deleted is queued anew once it is gone.
+
+        Raises:
+            InvalidRequestError: the batch is empty.
+            ConflictError: an id belongs to another source or tenant, or a source to another id.
+        """
+        for last in (False, False, True):
+            try:
+                with self._database.write() as session:
+                    job_id = submit.accept(session, tenant, submissions, self._clock())
+                break
+            except IntegrityError as error:  # PostgreSQL: two batches brought the same new document at once
+                if last:
+                    raise ConflictError("Another submission of the same documents is being accepted.") from error
+        return self.job(job_id, tenant)
+
+    def delete_document(self, document_id: str, tenant: str) -> Document:
+        """Marks a document for deletion in any state; a worker that holds it can no longer bring it back. Idempotent.
+
+        It is gone when `claim_deletions` handed it out and `purge` was called.
+
+        Raises:
+            NotFoundError: the tenant has no such document.
+        """
+        with self._database.write() as session:
+            return queries.document(submit.delete(session, tenant, document_id, self._clock()))
+
+    def retry_failed(self, tenant: str, job_id: str | None = None) -> int:
+        """Queues failed documents again, of one job or all; returns how many.
+
+        Raises:
+            NotFoundError: the tenant has no such job.
+        """
+        with self._database.write() as session:
+            return submit.retry(session, tenant, job_id, self._clock())
+
+    def cancel(self, job_id: str, tenant: str) -> Job:
+        """Cancels what a job has queued or running, except work that another job waits for as well. Idempotent.
+
+        A running worker learns of it from `extend`. If it publishes before that, the document is `indexed` all the
+        same. A document that was never indexed ends `failed` with the code `cancelled`.
+
+        Raises:
+            NotFoundError: the tenant has no such job.
+        """
+        with self._database.write() as session:
+            submit.cancel(session, tenant, job_id, self._clock())
+        return self.job(job_id, tenant)
+
+    # --- Workers ---------------------------------------------------------------------------------------------------
+
+    def claim(self, limit: int, worker: str, lease_s: float) -> list[WorkItem]:
+        """Takes up to `limit` documents, those first that wait longest. No two workers ever hold the same one.
+
+        What dead or stalled workers held is taken again: at once when the owner was a process of this host
+        (`owner_id`), else when its lease ends. Each claim counts as an attempt.
+        """
+        with self._database.write() as session:
+            now = self._clock()
+            work.reap(session, now, self._max_attempts)
+            return work.claim(session, limit, worker, now + timedelta(seconds=lease_s), now)
+
+    def extend(self, items: Sequence[WorkItem], lease_s: float) -> frozenset[str]:
+        """Prolongs leases and returns the tokens still wanted; the others were deleted, cancelled, superseded or lost.
+
+        A worker stops work that is not wanted and calls `release`. Call it at least every `lease_s / 3` seconds, and
+        before publishing.
+        """
+        with self._database.write() as session:
+            return work.extend(session, items, self._clock() + timedelta(seconds=lease_s))
+
+    def finish(self, item: WorkItem, *, passages: int, title: str, text_key: str | None) -> bool:
+        """Records that the index shows `item.fingerprint`, and ends the lease. Call it after every publish.
+
+        Returns:
+            Whether it was recorded; `False` when the lease was lost or the document is being deleted.
+        """
+        with self._database.write() as session:
+            return work.finish(session, item, passages=passages, title=title, text_key=text_key, now=self._clock())
+
+    def fail(self, item: WorkItem, error: StrataError) -> bool:
+        """Records a failed try and ends the lease; returns whether the document will be tried again."""
+        with self._database.write() as session:
+            return work.fail(session, item, error, self._clock(), self._max_attempts)
+
+    def release(self, item: WorkItem) -> None:
+        """Gives an item back that was not worked on to its end, for example at shutdown. The try does not count."""
+        with self._database.write() as session:
+            work.release(session, item, self._clock())
+
+    def reclaim(self, *, everyone: bool = False) -> int:
+        """Ends the leases of workers that are gone and returns how many documents that frees.
+
+        Args:
+            everyone: Ends all leases. Only for a process that knows itself alone, such as one that holds the lock of
+                the embedded index.
+        """
+        with self._database.write() as session:
+            return work.reap(session, self._clock(), self._max_attempts, everyone=everyone)
+
+    def claim_deletions(self, limit: int, worker: str, lease_s: float) -> list[Deletion]:
+        """Takes documents to delete that no worker holds any more. Remove them from the index, then `purge`."""
+        with self._database.write() as session:
+            now = self._clock()
+            work.reap(session, now, self._max_attempts)
+            return work.claim_deletions(session, limit, worker, now + timedelta(seconds=lease_s))
+
+    def purge(self, deletion: Deletion) -> bool:
+        """Forgets a deleted document, or queues it when it was submitted again meanwhile.
+
+        Returns:
+            `False` when the lease was lost.
+        """
+        with self._database.write() as session:
+            return work.purge(session, deletion, self._clock())
+
+    # --- Anybody ---------------------------------------------------------------------------------------------------
+
+    def document(self, document_id: str, tenant: str) -> Document:
+        """One document.
+
+        Raises:
+            NotFoundError: the tenant has no such document.
+        """
+        with self._database.read() as session:
+            return queries.one_document(session, tenant, document_id)
+
+    def documents(
+        self, tenant: str, *, status: DocumentStatus | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page[Document]:
+        """A tenant's documents, oldest first; pass `next_cursor` for the next page.
+
+        Raises:
+            InvalidRequestError: the cursor is not one of ours.
+        """
+        with self._database.read() as session:
+            return queries.documents(session, tenant, status=status, limit=limit, cursor=cursor)
+
+    def job(self, job_id: str, tenant: str) -> Job:
+        """One job with its counts.
+
+        Raises:
+            NotFoundError: the tenant has no such job.
+        """
+        with self._database.read() as session:
+            return queries.job(session, tenant, job_id)
+
+    def job_items(
+        self, job_id: str, tenant: str, *, status: ItemStatus | None = None, limit: int = 1000, after: int = -1
+    ) -> list[JobItem]:
+        """Items of a job in the order of submission; pass the last `ordinal` as `after` for the next ones.
+
+        Raises:
+            NotFoundError: the tenant has no such job.
+        """
+        with self._database.read() as session:
+            return queries.job_items(session, tenant, job_id, status=status, limit=limit, after=after)
+
+    def counts(self, tenant: str | None = None) -> Counts:
+        """Figures for metrics and `/readyz`, over all tenants by default."""
+        with self._database.read() as session:
+            return queries.counts(session, tenant, self._clock())
+
+    def unreferenced(self, keys: Sequence[str]) -> list[str]:
+        """Those blob and text keys that nothing in the ledger needs any more."""
+        with self._database.read() as session:
+            return queries.unreferenced(session, keys)
+
+    def record(self, tenant: str, answer: Answer) -> None:
+        """Keeps an answer's receipt, and none of its text. Recording an answer again replaces it."""
+        total = answer.receipt.total
+        row = AnswerRow(
+            answer_id=answer.id,
+            tenant=tenant,
+            created_at=self._clock(),
+            status=answer.status,
+            total_ms=answer.receipt.total_ms,
+            cost_usd=total.cost_usd,
+            tokens_in=total.tokens_in,
+            tokens_out=total.tokens_out,
+            config_version=answer.config_version,
+            receipt=answer.receipt.model_dump(mode="json", exclude={"total"}),
+        )
+        with self._database.write() as session:
+            session.merge(row)
+
+    def receipt(self, answer_id: str, tenant: str) -> AnswerRecord:
+        """The receipt of an answer.
+
+        Raises:
+            NotFoundError: the tenant has no such answer.
+        """
+        with self._database.read() as session:
+            return queries.answer(session, tenant, answer_id)

@@ -1,0 +1,277 @@
+"""What callers do to documents: submit, delete, retry, cancel. Each function runs inside one write transaction."""
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.orm import Session
+
+from pipelines.core.errors import ConflictError, InvalidRequestError, NotFoundError
+from pipelines.core.state.records import DocumentStatus, ItemStatus, Metadata, Submission
+from pipelines.core.state.tables import DocumentRow, JobItemRow, JobRow
+
+OPEN = (ItemStatus.QUEUED, ItemStatus.RUNNING)
+CHUNK = 400  # SQLite and PostgreSQL bound the parameters of one statement
+
+
+def accept(session: Session, tenant: str, submissions: Sequence[Submission], now: datetime) -> str:
+    """Records a batch and returns the job's id."""
+    if not submissions:
+        raise InvalidRequestError("A submission needs at least one document.")
+    job = JobRow(id=uuid.uuid4().hex, tenant=tenant, kind="ingest", total=len(submissions), created_at=now)
+    session.add(job)
+    documents = _load(session, [submission.document_id for submission in submissions])
+    _check_sources(session, tenant, submissions)
+    open_items = _open_items(session, documents)
+    for ordinal, submission in enumerate(submissions):
+        item = _item(job.id, ordinal, submission, now)
+        document = documents.get(item.document_id)
+        if document is None:
+            document = documents[item.document_id] = _new_document(tenant, item, now)
+            session.add(document)
+        elif document.tenant != tenant or document.source != item.source:
+            raise ConflictError(
+                f"Document {document.id} belongs to another source; ids must be derived from the source."
+            )
+        others = open_items.setdefault(document.id, [])
+        _place(document, item, others, now)
+        others.append(item)
+        session.add(item)
+    return job.id
+
+
+def _place(document: DocumentRow, item: JobItemRow, others: Iterable[JobItemRow], now: datetime) -> None:
+    """Decides what a submission means for its document. The newest submission wins."""
+    running = document.status == DocumentStatus.RUNNING
+    if (
+        document.status in (DocumentStatus.QUEUED, DocumentStatus.RUNNING)
+        and document.pending_version == item.fingerprint
+    ):
+        item.status = ItemStatus.RUNNING if running else ItemStatus.QUEUED  # rides along with the same work
+        item.started_at = now if running else None
+        item.attempts = document.attempts
+        return
+    for other in others:
+        if other.fingerprint != item.fingerprint and other.status in OPEN:
+            close(other, ItemStatus.SUPERSEDED, now)
+    document.updated_at = now
+    document.error_code = document.error_detail = None
+    document.attempts = 0
+    deleting = document.status == DocumentStatus.DELETING
+    if document.version == item.fingerprint and not document.version_uncertain and not deleting:
+        close(item, ItemStatus.UNCHANGED, now)
+        document.pending_version = None
+        document.status = DocumentStatus.INDEXED
+        return
+    document.pending_version = item.fingerprint
+    document.queued_at = now
+    document.not_before = None
+    if not deleting:  # else it is queued when the old one is gone
+        document.status = DocumentStatus.QUEUED
+
+
+def delete(session: Session, tenant: str, document_id: str, now: datetime) -> DocumentRow:
+    """Marks a document for deletion, whatever its state."""
+    document = owned(session, tenant, document_id)
+    for item in _open_items(session, {document.id: document}).get(document.id, []):
+        close(item, ItemStatus.CANCELLED, now)
+        item.error_detail = "The document was deleted."
+    document.status = DocumentStatus.DELETING
+    document.pending_version = None
+    document.updated_at = now
+    return document
+
+
+def cancel(session: Session, tenant: str, job_id: str, now: datetime) -> None:
+    """Cancels what a job has outstanding, except where another job waits for the same work."""
+    job = session.get(JobRow, job_id)
+    if job is None or job.tenant != tenant:
+        raise NotFoundError(f"There is no job {job_id}.")
+    job.cancelled_at = job.cancelled_at or now
+    mine = _items(session, job_id, JobItemRow.status.in_(OPEN))
+    documents = _load(session, [item.document_id for item in mine])
+    for item in mine:
+        close(item, ItemStatus.CANCELLED, now)
+    open_items = _open_items(session, documents)
+    for document in documents.values():
+        wanted = any(
+            item.status in OPEN and item.fingerprint == document.pending_version
+            for item in open_items.get(document.id, [])
+        )
+        if not wanted and document.status in (DocumentStatus.QUEUED, DocumentStatus.RUNNING):
+            _abandon(document, now)
+
+
+def _abandon(document: DocumentRow, now: datetime) -> None:
+    document.pending_version = None
+    document.updated_at = now
+    document.attempts = 0
+    if document.version is not None:
+        document.status = DocumentStatus.INDEXED
+        document.error_code = document.error_detail = None
+    else:
+        document.status = DocumentStatus.FAILED
+        document.error_code = "cancelled"
+        document.error_detail = "The job was cancelled before this document was indexed."
+
+
+def retry(session: Session, tenant: str, job_id: str | None, now: datetime) -> int:
+    """Queues failed documents again: those of a job, or all of the tenant. Returns how many."""
+    condition: list[ColumnElement[bool]] = [JobItemRow.status == ItemStatus.FAILED, JobRow.tenant == tenant]
+    if job_id is not None:
+        job = session.get(JobRow, job_id)
+        if job is None or job.tenant != tenant:
+            raise NotFoundError(f"There is no job {job_id}.")
+        condition.append(JobItemRow.job_id == job_id)
+    items = session.scalars(select(JobItemRow).join(JobRow, JobRow.id == JobItemRow.job_id).where(*condition)).all()
+    documents = _load(session, [item.document_id for item in items])
+    again: set[str] = set()
+    for item in items:
+        document = documents.get(item.document_id)
+        if document is None or document.pending_version != item.fingerprint:
+            continue  # deleted since, or replaced by a newer submission
+        if document.status == DocumentStatus.FAILED:
+            document.status = DocumentStatus.QUEUED
+            document.queued_at = document.updated_at = now
+            document.not_before = document.error_code = document.error_detail = None
+            document.attempts = 0
+            again.add(document.id)
+        if document.id in again:
+            item.status = ItemStatus.QUEUED
+            item.error_code = item.error_detail = item.finished_at = None
+            item.attempts = 0
+    return len(again)
+
+
+def owned(session: Session, tenant: str, document_id: str) -> DocumentRow:
+    """A document of this tenant, locked for the transaction where the database can.
+
+    Raises:
+        NotFoundError: there is none, or another tenant has it.
+    """
+    document = session.get(DocumentRow, document_id, with_for_update=True)
+    if document is None or document.tenant != tenant:
+        raise NotFoundError(f"There is no document {document_id}.")
+    return document
+
+
+def set_items(session: Session, document_id: str, fingerprint: str, now: datetime, **values: Any) -> None:
+    """Moves all open items of one piece of work together."""
+    statement = update(JobItemRow).where(
+        JobItemRow.document_id == document_id, JobItemRow.fingerprint == fingerprint, JobItemRow.status.in_(OPEN)
+    )
+    if values.get("status") not in OPEN:
+        values["finished_at"] = now
+    session.execute(statement.values(**values))
+
+
+def close(item: JobItemRow, status: ItemStatus, now: datetime) -> None:
+    """Ends an item."""
+    item.status = status
+    item.finished_at = now
+
+
+def clean(text: str) -> str:
+    """Text that any database stores: no NUL, no lone surrogates (file names may have them)."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
+
+
+def clean_metadata(metadata: Metadata) -> dict[str, Any]:
+    """Metadata as JSON that any database stores."""
+
+    def scalar(value: Any) -> Any:
+        return clean(value) if isinstance(value, str) else value
+
+    return {
+        clean(name): [scalar(part) for part in value] if isinstance(value, tuple) else scalar(value)
+        for name, value in metadata.items()
+    }
+
+
+def _new_document(tenant: str, item: JobItemRow, now: datetime) -> DocumentRow:
+    return DocumentRow(
+        id=item.document_id,
+        tenant=tenant,
+        source=item.source,
+        source_sha256=_source_hash(item.source),
+        name=item.name,
+        status=DocumentStatus.QUEUED,
+        content_sha256=item.content_sha256,
+        size_bytes=item.size_bytes,
+        format=item.format,
+        blob_key=item.blob_key,
+        metadata_=item.metadata_,
+        passages=0,
+        version_uncertain=False,
+        attempts=0,
+        queued_at=now,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _item(job_id: str, ordinal: int, submission: Submission, now: datetime) -> JobItemRow:
+    return JobItemRow(
+        job_id=job_id,
+        ordinal=ordinal,
+        document_id=submission.document_id,
+        source=clean(submission.source),
+        name=clean(submission.name),
+        content_sha256=submission.content_sha256,
+        size_bytes=submission.size_bytes,
+        format=submission.format,
+        blob_key=submission.blob_key,
+        metadata_=clean_metadata(submission.metadata),
+        fingerprint=submission.fingerprint,
+        status=ItemStatus.QUEUED,
+        attempts=0,
+        created_at=now,
+    )
+
+
+def _load(session: Session, ids: Sequence[str]) -> dict[str, DocumentRow]:
+    """Documents by id, locked in one order so that two batches never wait for each other in a circle."""
+    found: dict[str, DocumentRow] = {}
+    for chunk in _chunks(sorted(set(ids))):
+        statement = select(DocumentRow).where(DocumentRow.id.in_(chunk)).order_by(DocumentRow.id).with_for_update()
+        found.update((row.id, row) for row in session.scalars(statement))
+    return found
+
+
+def _check_sources(session: Session, tenant: str, submissions: Sequence[Submission]) -> None:
+    """Refuses a source that the tenant has under another id already, in the ledger or in this batch."""
+    ids: dict[str, str] = {}
+    for submission in submissions:
+        if ids.setdefault(_source_hash(clean(submission.source)), submission.document_id) != submission.document_id:
+            raise ConflictError(f"The source {clean(submission.source)!r} was submitted under two document ids.")
+    for chunk in _chunks(sorted(ids)):
+        statement = select(DocumentRow.source_sha256, DocumentRow.id, DocumentRow.source).where(
+            DocumentRow.tenant == tenant, DocumentRow.source_sha256.in_(chunk)
+        )
+        for digest, document_id, source in session.execute(statement):
+            if ids[digest] != document_id:
+                raise ConflictError(f"The source {source!r} is document {document_id} already.")
+
+
+def _open_items(session: Session, documents: dict[str, DocumentRow]) -> dict[str, list[JobItemRow]]:
+    found: dict[str, list[JobItemRow]] = {}
+    for chunk in _chunks(sorted(documents)):
+        statement = select(JobItemRow).where(JobItemRow.document_id.in_(chunk), JobItemRow.status.in_(OPEN))
+        for item in session.scalars(statement):
+            found.setdefault(item.document_id, []).append(item)
+    return found
+
+
+def _items(session: Session, job_id: str, condition: ColumnElement[bool]) -> Sequence[JobItemRow]:
+    return session.scalars(select(JobItemRow).where(JobItemRow.job_id == job_id, condition)).all()
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))
+
+
+def _source_hash(source: str) -> str:
+    return sha256(source.encode("utf-8")).hexdigest()
