@@ -1,0 +1,8 @@
+"""Model tiers: the only user of LiteLLM, which `client.py` alone imports."""
+
+from pipelines.core.models.check import IN_PROCESS, check, describe
+from pipelines.core.models.stream import TextStream
+from pipelines.core.models.tiers import ModelTiers
+from pipelines.core.models.values import Completion, Message, TierStatus
+
+__all__ = ["IN_PROCESS", "Completion", "Message", "ModelTiers", "TextStream", "TierStatus", "check", "describe"]

@@ -1,0 +1,117 @@
+"""Trying again, trying the declared fallbacks, and accounting for every try."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from pipelines.core.deadline import Deadline
+from pipelines.core.errors import (
+    DeadlineExceededError,
+    ModelError,
+    ModelOutputError,
+    ModelRejectedError,
+    ModelUnavailableError,
+)
+from pipelines.core.models.client import Client
+from pipelines.core.models.values import Failure
+from pipelines.core.settings import ModelEntry
+from pipelines.core.types import Usage
+
+R = TypeVar("R")
+
+_FIRST_WAIT_S = 0.2
+_LONGEST_WAIT_S = 5.0
+_ERRORS: dict[str, type[ModelError]] = {
+    "unavailable": ModelUnavailableError,
+    "rejected": ModelRejectedError,
+    "output": ModelOutputError,
+}
+
+
+class Attempts:
+    """The tries of one request over a tier's entry and its fallbacks.
+
+    Attributes:
+        usage: What all tries so far took. A successful one is added by the caller, who knows its tokens.
+        fallback: Why the tier's own entry was left; empty while it was not.
+    """
+
+    def __init__(self, client: Client, chain: Sequence[ModelEntry], retries: int, deadline: Deadline) -> None:
+        self._client = client
+        self._chain = chain
+        self._retries = retries
+        self._deadline = deadline
+        self.usage = Usage()
+        self.fallback = ""
+
+    async def run(self, call: Callable[[ModelEntry], Awaitable[R]]) -> tuple[R, ModelEntry]:
+        """The first success, and the entry that gave it.
+
+        Raises:
+            ModelUnavailableError: the entry and its fallbacks could not be reached.
+            ModelRejectedError: a provider refused the request; no other is tried, the request itself is wrong.
+            ModelOutputError: an answer was none.
+            DeadlineExceededError: the deadline passed first.
+        """
+        failure = Failure("unavailable", "not tried")
+        for entry in self._chain:
+            for attempt in range(self._retries + 1):
+                if attempt and not await self._wait(attempt, failure):
+                    break
+                self.check_deadline(entry)
+                result = await self._once(entry, call)
+                if not isinstance(result, Failure):
+                    return result, entry
+                failure = result
+                self.check_deadline(entry)
+                if failure.kind != "unavailable":
+                    raise self.error(entry, failure)
+            self.fallback = self.fallback or f"{entry.model_name}: {failure.reason}"
+        raise self.error(self._chain[-1], failure)
+
+    async def _once(self, entry: ModelEntry, call: Callable[[ModelEntry], Awaitable[R]]) -> R | Failure:
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._deadline.bounded(self._client.timeout_s(entry.model_name))):
+                return await call(entry)
+        except ModelError:
+            raise
+        except Exception as error:  # LiteLLM lets through whatever its providers' code raises, IndexError included
+            failure = self._client.classify(entry.model_name, error)
+        finally:
+            self.usage += Usage(model_ms=(time.perf_counter() - started) * 1000)
+        self.usage += Usage(calls=failure.calls, cost_usd=failure.cost_usd)
+        return failure
+
+    async def _wait(self, attempt: int, failure: Failure) -> bool:
+        """Waits before a retry; false when the provider asks for longer than the deadline leaves."""
+        backoff_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)  # noqa: S311  # jitter
+        wait_s = backoff_s if failure.retry_after_s is None else failure.retry_after_s
+        if wait_s >= self._deadline.remaining():
+            return False
+        await asyncio.sleep(wait_s)
+        return True
+
+    def check_deadline(self, entry: ModelEntry) -> None:
+        """Raises DeadlineExceededError, with the usage so far, once the deadline has passed."""
+        if self._deadline.expired:
+            raise DeadlineExceededError(
+                f"{self._who(entry)}: the deadline passed before there was an answer; allow more time.", self.usage
+            )
+
+    def error(self, entry: ModelEntry, failure: Failure) -> ModelError:
+        """The failure as an error that names the tier and the model and carries the usage so far."""
+        advice = {
+            "unavailable": "try again, or declare `fallbacks` for it.",
+            "rejected": "correct its entry in `models`.",
+            "output": "try a model that keeps to the form.",
+        }[failure.kind]
+        reason = failure.reason.rstrip(". ")
+        return _ERRORS[failure.kind](f"{self._who(entry)}: {reason}; {advice}", self.usage)
+
+    def _who(self, entry: ModelEntry) -> str:
+        tier = self._chain[0].model_name
+        via = "" if entry.model_name == tier else f", fallback `{entry.model_name}`"
+        return f"Model `{tier}`{via} ({entry.litellm_params.model})"
