@@ -48,9 +48,9 @@ def tidy(markdown: str) -> str:
 
 
 def join_pages(pages: Iterable[str]) -> Iterator[str]:
-    """Each page's Markdown, tidied, with `PAGE_BREAK` between two pages. A page without text keeps its place."""
+    """Each page's Markdown, tidied, with a line of its own for `PAGE_BREAK` between two. A page without text keeps its place."""
     for index, page in enumerate(pages):
-        yield (PAGE_BREAK if index else "") + tidy(page)
+        yield (f"{PAGE_BREAK}\n" if index else "") + tidy(page)
 
 
 def first_heading(text: str) -> str:
