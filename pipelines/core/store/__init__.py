@@ -28,9 +28,9 @@ __all__ = [
 def make_store(settings: IndexSettings, data_dir: Path, schema: Schema) -> Store:
     """The store that the settings ask for, not yet open; an embedded one lives in `data_dir/index`."""
     if settings.mode == "server":
-        from pipelines.core.store.server import ServerStore  # noqa: PLC0415  # loads qdrant-client
+        from pipelines.core.store.server import ServerStore  # loads qdrant-client
 
         return ServerStore.connect(settings, schema)
-    from pipelines.core.store.edge import EmbeddedStore  # noqa: PLC0415  # loads qdrant-edge
+    from pipelines.core.store.edge import EmbeddedStore  # loads qdrant-edge
 
     return EmbeddedStore(data_dir / "index", settings, schema)

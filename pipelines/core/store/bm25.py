@@ -45,6 +45,6 @@ class Bm25:
 
     @cached_property
     def _model(self) -> "qdrant_edge.Bm25":
-        import qdrant_edge  # noqa: PLC0415  # loaded with the index, not with the module
+        import qdrant_edge  # loaded with the index, not with the module
 
         return qdrant_edge.Bm25(qdrant_edge.Bm25Config(avg_len=self._average_words))

@@ -11,7 +11,6 @@ from pipelines.core.types import Filter, Range, Scalar
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _EXACT_FLOAT = 2**53
-_INT64 = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +109,20 @@ def _metadata(key: str, wanted: Scalar | tuple[Scalar, ...] | Range) -> Conditio
     if isinstance(wanted, Range):
         return Between(key, wanted)
     values = wanted if isinstance(wanted, tuple) else (wanted,)
-    texts = tuple(value for value in values if isinstance(value, str))
-    others = tuple(_equal(key, value) for value in values if not isinstance(value, str))
-    if not others:
-        return Match(key, texts)
-    if not texts and len(others) == 1:
-        return others[0]
-    return AnyOf((*others, Match(key, texts)) if texts else others)
+    for value in values:
+        if not payload.is_comparable(value):
+            raise InvalidRequestError(f"{value} is not finite or beyond 64 bits: it cannot be compared")
+    stored = [payload.comparable(value) for value in values]
+    words = tuple(value for value in stored if isinstance(value, str))
+    numbers = tuple(_equal(key, value) for value in stored if not isinstance(value, str))
+    if not numbers:
+        return Match(key, words)
+    return AnyOf((*numbers, Match(key, words)) if words else numbers)
 
 
 def _equal(key: str, value: float) -> Condition:
-    """Equality as Python has it (`3 == 3.0`, `True` apart), which for numbers is a range of one value in Qdrant."""
-    if isinstance(value, bool):
-        return Match(key, (value,))
+    """Equality as Python has it, `3 == 3.0`: in Qdrant a range of one value, as long as a float can tell it apart."""
     if isinstance(value, int) and abs(value) > _EXACT_FLOAT:
-        if not -_INT64 <= value < _INT64:
-            raise InvalidRequestError(f"{value} is beyond 64 bits and cannot be compared")
         return Match(key, (value,))
     return Between(key, Range(gte=value, lte=value))
 

@@ -4,12 +4,11 @@ A string decodes faster than a tree (one copy instead of a Python object a sente
 returned are decoded. It also round-trips exactly, which Qdrant's own JSON does not promise for every number.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid5
-
-from pydantic_core import PydanticSerializationError
 
 from pipelines.core.errors import InvalidRequestError, MalformedDocumentError
 from pipelines.core.store.base import EmbeddedPassage
@@ -33,6 +32,7 @@ PASSAGE_LEVEL = "passage"
 SECTION_LEVEL = "section"
 
 _INT64 = 2**63
+_BOOLEANS = {True: "\x00true", False: "\x00false"}
 
 
 def scope(level: str, tenant: str) -> str:
@@ -68,16 +68,17 @@ def encode(item: EmbeddedPassage) -> dict[str, Any]:
     """
     passage = item.passage
     try:
-        body = passage.model_dump_json()
-        section = section_point(passage.section_id, passage.version)
-    except (PydanticSerializationError, UnicodeEncodeError) as error:
+        # not `model_dump_json`, which writes a metadata value of infinity as null and could not read it again
+        body = json.dumps(passage.model_dump(), ensure_ascii=False, separators=(",", ":"))
+        body.encode()
+    except UnicodeEncodeError as error:
         raise MalformedDocumentError(f"{passage.source!r} holds characters that are not Unicode text") from error
     return {
         TENANT: item.tenant,
         DOCUMENT: passage.document_id,
         VERSION: passage.version,
         LEVEL: PASSAGE_LEVEL,
-        SECTION: section,
+        SECTION: section_point(passage.section_id, passage.version),
         START: passage.start,
         METADATA: filterable(passage.metadata),
         BODY: body,
@@ -94,13 +95,22 @@ def filterable(metadata: Mapping[str, Scalar | tuple[Scalar, ...]]) -> dict[str,
     kept: dict[str, Any] = {}
     for key, value in metadata.items():
         if isinstance(value, tuple):
-            kept[key] = [each for each in value if _comparable(each)]
-        elif _comparable(value):
-            kept[key] = value
+            kept[key] = [comparable(each) for each in value if is_comparable(each)]
+        elif is_comparable(value):
+            kept[key] = comparable(value)
     return kept
 
 
-def _comparable(value: Scalar) -> bool:
+def is_comparable(value: Scalar) -> bool:
+    """Whether Qdrant can hold the value without changing it."""
     if isinstance(value, float):
         return math.isfinite(value)
     return not isinstance(value, int) or -_INT64 <= value < _INT64
+
+
+def comparable(value: Scalar) -> str | int | float:
+    """The value as it is filtered on: truth values as words of their own.
+
+    qdrant-edge-py 0.9.0 turns `MatchValue(True)` into `MatchValue(1)`, which no boolean equals.
+    """
+    return _BOOLEANS[value] if isinstance(value, bool) else value
