@@ -24,6 +24,7 @@ from pipelines.core.errors import DocumentError
 from pipelines.core.settings import ConvertSettings
 
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+ESCAPE = re.compile(r"\\([_*`#|])")
 HEADING = re.compile(r"^#{1,6} +(.+)$", re.MULTILINE)
 WORD = re.compile(r"\w+")
 
@@ -71,7 +72,7 @@ def measure(entry: dict[str, str], data: Path, converter: FileConverter, output:
     expected = entry.get("expected_markdown")
     if not expected:
         return Result(entry["id"], entry["format"], seconds)
-    plain = html.unescape(COMMENT.sub(" ", expected))
+    plain = ESCAPE.sub(r"\1", html.unescape(COMMENT.sub(" ", expected)))
     missing = words(plain) - words(text)
     return Result(
         entry["id"],

@@ -21,7 +21,7 @@ _DEFINITION = re.compile(r"^(\S.*?)(:{2,4}|;;)(?:\s+(\S.*))?$")
 _IMAGE = re.compile(r"^(?:image|video|audio)::(\S+?)\[(.*)\]$")
 _DIRECTIVE = re.compile(r"^(?:include|ifdef|ifndef|ifeval|endif|toc)::")
 _TABLE_EDGE = re.compile(r"^[|,:!]===+$")
-_CELL = re.compile(r"(?:(?<=\s)|^)((?:\d+(?:\.\d+)?[+*]|\.\d+\+)?(?:[<^>](?:\.[<^>])?|\.[<^>])?[aehlmsdv]?)\|")
+_CELL = re.compile(r"((?:(?<=\s)|^)(?:\d+(?:\.\d+)?[+*]|\.\d+\+)?(?:[<^>](?:\.[<^>])?|\.[<^>])?[aehlmsdv]?|)(?<!\\)\|")
 _INLINE = (
     (re.compile(r"\b(?:https?|ftp|mailto)[^\s\[\]]*\[([^\]]*)\]"), None),
     (re.compile(r"(?:link|xref|mailto):[^\s\[\]]*\[([^\]]*)\]"), r"\1"),
@@ -55,6 +55,7 @@ class _Translator:
     in_comment: bool = False
     markers: list[str] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
+    attached: bool = False  # after a `+`: the next block belongs to the list item before it
 
     def line(self, line: str) -> None:
         """Take the next line of the source."""
@@ -91,7 +92,8 @@ class _Translator:
     def _structure(self, line: str) -> bool:
         """Whether the line is markup of its own; writes what it stands for."""
         if line.startswith("//") or line == "+" or _DIRECTIVE.match(line) or _BLOCK_EDGE.match(line):
-            self._end_paragraph()
+            self._end_paragraph(in_list=line == "+")
+            self.attached = line == "+"
         elif match := _ATTRIBUTE.match(line):
             if match[1] in ("author", "description", "keywords", "revdate", "lang") and match[2]:
                 self.metadata[match[1]] = match[2]
@@ -163,9 +165,14 @@ class _Translator:
             self._block(pipe_table(rows))
 
     def _block(self, text: str) -> None:
-        self._end_paragraph()
-        self.markers, self.numbers = [], []
-        if text:
+        self._end_paragraph(in_list=self.attached)
+        if self.attached and self.markers:
+            indent = "    " * len(self.markers)
+            text = "\n".join(f"{indent}{line}" for line in text.split("\n"))
+        else:
+            self.markers, self.numbers = [], []
+        self.attached = False
+        if text.strip():
             self.output.extend(["", text, ""])
 
     def _end_paragraph(self, *, in_list: bool = False) -> None:
@@ -173,7 +180,7 @@ class _Translator:
             return
         text = " ".join(self.paragraph)
         is_item = _LIST_ITEM.match(text) is not None
-        if not is_item:
+        if not is_item and not in_list:
             self.markers, self.numbers = [], []
         self.output.extend([text] if is_item else ["", text, ""])
         self.paragraph = []
@@ -190,6 +197,8 @@ def _table_rows(lines: list[str]) -> Iterator[list[str]]:
             row = []
             continue
         cells = _split_cells(line)
+        if len(cells) > (width or 2) and not cells[-1]:
+            cells.pop()  # a line that also ends with a bar
         width = width or len(cells)
         if row and len(row) + len(cells) > width:
             yield row

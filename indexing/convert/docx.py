@@ -4,12 +4,13 @@ What mammoth does not read is put into the document's XML before: see `docx_prep
 """
 
 import io
+import re
 
 import lxml.html
 
 from indexing.convert.base import ConvertedDocument, SourceFile
 from indexing.convert.cleaning import tidy
-from indexing.convert.docx_prepare import prepare
+from indexing.convert.docx_prepare import NUMBER_END, NUMBER_START, prepare
 from indexing.convert.ooxml import core_properties
 from indexing.convert.render import render
 from pipelines.core.settings import ConvertSettings
@@ -25,6 +26,8 @@ _STYLES = "\n".join(
         "comment-reference => sup",
     )
 )
+_DOUBLE_BULLET = re.compile(r"^( *)(?:- )+(?=- )", re.MULTILINE)  # mammoth: a list that starts on its second level
+_ITEM_NUMBER = re.compile(rf"^( *)(?:(?:-|\d+\.) )+{NUMBER_START}(.*?){NUMBER_END} ?", re.MULTILINE)
 
 
 def convert(source: SourceFile, settings: ConvertSettings) -> ConvertedDocument:
@@ -42,4 +45,16 @@ def convert(source: SourceFile, settings: ConvertSettings) -> ConvertedDocument:
     if not html:
         return ConvertedDocument(title=title, parts=iter(()), metadata=metadata)
     tree = lxml.html.document_fromstring(html, parser=lxml.html.HTMLParser(huge_tree=True, no_network=True))
-    return ConvertedDocument(title=title, parts=iter([tidy(render(tree))]), metadata=metadata)
+    text = _place_numbers(tidy(render(tree)))
+    return ConvertedDocument(title=title, parts=iter([text]), metadata=metadata)
+
+
+def _place_numbers(text: str) -> str:
+    """Word's own numbers in place of counted ones: `3.` as a list's number, `2.1.` behind a bullet."""
+
+    def item(match: re.Match[str]) -> str:
+        number = match[2]
+        return f"{match[1]}{number} " if re.fullmatch(r"\d+[.)]", number) else f"{match[1]}- {number} "
+
+    text = _DOUBLE_BULLET.sub(r"\1", _ITEM_NUMBER.sub(item, text))
+    return text.replace(NUMBER_START, "").replace(NUMBER_END, "")

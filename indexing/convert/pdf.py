@@ -74,9 +74,11 @@ def _read(page: "PageObject") -> _Page:
 
 def _markdown(pages: list[_Page], outline: dict[int, dict[str, int]]) -> Iterator[str]:
     running = _running_lines(pages)
-    layout = Layout.of([line for page in pages for line in page.lines])
-    for number, page in enumerate(pages):
-        lines = [line for line in page.lines if not (_in_margin(line, page) and _is_running(line, running))]
+    kept = [
+        [line for line in page.lines if not (_in_margin(line, page) and _is_running(line, running))] for page in pages
+    ]
+    layout = Layout.of([line for lines in kept for line in lines])
+    for number, (page, lines) in enumerate(zip(pages, kept, strict=True)):
         text = page_markdown(lines, layout, outline.get(number, {}))
         expected = sum(len(line.text.split()) for line in lines)
         yield text if len(text.split()) >= MIN_WORD_SHARE * expected else page.text

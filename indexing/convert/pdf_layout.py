@@ -14,14 +14,15 @@ from indexing.convert.tables import pipe_table
 
 HEADING_RATIO = 1.15  # a line this much larger than the body text is a heading
 MAX_HEADING_CHARS = 160
-BODY_SHARE = 0.2  # a size that this share of the characters has is body text
+BODY_SHARE = 0.1  # prose in a size that this share of the characters has is body text
 PROSE_LINE_CHARS = 60  # a size whose lines are longer on average is no heading's
 FULL_LINE_SHARE = 0.6  # a line shorter than this share of its column ends its paragraph
 MAX_LEADING = 1.75  # distance of two lines of one paragraph, in font sizes
 CHAR_WIDTH = 0.5  # estimate, in font sizes: fragments carry no width
 CELL_GAP = 1.5  # space between two cells of a table row, in font sizes
 
-_BULLET = re.compile(r"^[•▪●◦‣∙·■□○–*\uf0b7\uf0a7-]\s+(?=\S)")
+_BULLET = re.compile(r"^(?:[•▪●◦‣∙■□○\uf0b7\uf0a7]\s*|[–·*-]\s+)(?=\S)")
+_LONE_MARKER = re.compile(r"(?:[•▪●◦‣∙·■□○–\uf0b7\uf0a7-]|(\(?(?:\d{1,3}|[a-zA-Z])[.)]))")
 _NUMBERED = re.compile(r"^\(?(?:\d{1,3}|[a-zA-Z])[.)]\s+(?=\S)")
 _SENTENCE_END = re.compile(r"[.!?:;][\"'”’)]?$")
 _HYPHENATED = re.compile(r"[^\W\d_]{2}[-\u00ad\u2010]$")
@@ -83,12 +84,17 @@ def lines_of(fragments: Sequence[Fragment]) -> list[Line]:
                 continue
             if ended or not _same_height(lines[-1], fragment):
                 if lines and _same_height(lines[-1], fragment) and fragment.x > lines[-1].x:
-                    text = f" {text}"  # another cell of the same row
+                    text = f" {text}" if fragment.x - _end(lines[-1]) > 0.3 * fragment.size else text
                 else:
                     lines.append(Line())
             lines[-1].fragments.append(_with_text(fragment, text))
             ended = False
     return lines
+
+
+def _end(line: Line) -> float:
+    last = line.fragments[-1]
+    return last.x + len(last.text.strip()) * CHAR_WIDTH * last.size
 
 
 def _with_text(fragment: Fragment, text: str) -> Fragment:
@@ -115,8 +121,9 @@ class Layout:
             chars[line.size] += len(line.text)
             count[line.size] += 1
         # Forms mix a small size for their fields with a larger one for prose: both are body text.
-        body = max((size for size in chars if chars[size] >= BODY_SHARE * chars.total()), default=1.0)
         prose = {size for size in chars if chars[size] > PROSE_LINE_CHARS * count[size]}
+        usual = chars.most_common(1)[0][0] if chars else 1.0
+        body = max([usual, *(size for size in prose if chars[size] >= BODY_SHARE * chars.total())])
         large = sorted((size for size in chars if size >= HEADING_RATIO * body and size not in prose), reverse=True)
         return cls(body=body, levels={size: min(level, 5) for level, size in enumerate(large, 1)})
 
@@ -153,7 +160,7 @@ def page_markdown(lines: Sequence[Line], layout: Layout, bookmarks: Mapping[str,
     widths = _column_widths(lines)
     for line in lines:
         previous = blocks[-1] if blocks else None
-        if previous is not None and _continue_field(previous, line):
+        if previous is not None and (_continue_field(previous, line) or _fill_marker(previous, line)):
             continue
         level = bookmarks.get(normalised(line.text)) or layout.heading_level(line)
         if fields := _fields(line):
@@ -171,6 +178,15 @@ def page_markdown(lines: Sequence[Line], layout: Layout, bookmarks: Mapping[str,
         else:
             blocks.append(_Block("text", line.text, line))
     return _written(blocks)
+
+
+def _fill_marker(block: _Block, line: Line) -> bool:
+    """Put a line behind the bullet or number that was drawn on its own before it."""
+    marker = _LONE_MARKER.fullmatch(block.text) if block.kind == "text" else None
+    if marker is None or abs(block.last.y - line.y) > line.size or _LONE_MARKER.fullmatch(line.text):
+        return False
+    block.kind, block.text, block.last = "item", f"{marker[1] or '-'} {line.text}", line
+    return True
 
 
 def _column_widths(lines: Sequence[Line]) -> dict[int, int]:

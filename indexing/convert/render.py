@@ -18,7 +18,7 @@ _SKIPPED = frozenset(
     "script style noscript template head iframe object embed svg canvas select datalist dialog audio video map".split()
 )
 _NOISE = frozenset("nav".split())
-_NOISE_ROLES = frozenset("navigation search banner menu menubar dialog alert".split())
+_NOISE_ROLES = frozenset("navigation search menubar dialog".split())
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _LISTS = frozenset("ul ol menu dir".split())
 _BLOCKS = _LISTS | frozenset(
