@@ -19,7 +19,7 @@ from pipelines.core.errors import (
 )
 from pipelines.core.models import Message, ModelTiers, TextStream
 from pipelines.core.settings import LitellmParams, ModelCallSettings, ModelEntry
-from tests.support.model_stub import Behaviour, Cut, Hang, ModelStub, Raw, Reply, Status, count
+from tests.support.model_stub import Behaviour, Cut, Drop, Hang, ModelStub, Raw, Reply, Status, count
 
 pytestmark = pytest.mark.network
 
@@ -240,13 +240,29 @@ async def test_nothing_stands_in_undeclared(build: Build, model_stub: ModelStub)
     assert model_stub.calls("large") == []
 
 
-async def test_a_redirect_is_not_followed(build: Build, model_stub: ModelStub) -> None:
+PROVIDERS = ["openai", "hosted_vllm", "mistral"]  # LiteLLM reaches them through three different clients
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_a_redirect_is_not_followed(build: Build, model_stub: ModelStub, provider: str) -> None:
     with ModelStub() as elsewhere:
         location = {"Location": f"{elsewhere.url}/chat/completions"}
         model_stub.on("small", lambda _: Status(307, headers=location))
         with pytest.raises(ModelError):
-            await build().complete("small", PROMPT, Bridge, deadline=Deadline.after(10))
+            await build(model=f"{provider}/small").complete("small", PROMPT, Bridge, deadline=Deadline.after(10))
+        assert model_stub.calls()
         assert elsewhere.calls() == []
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_a_dropped_connection_is_counted_as_often_as_it_was_made(
+    build: Build, model_stub: ModelStub, provider: str
+) -> None:
+    model_stub.on("small", lambda _: Drop())
+    tiers = build(model=f"{provider}/small", retries=1)
+    with pytest.raises(ModelUnavailableError) as caught:
+        await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(10))
+    assert caught.value.usage.calls == len(model_stub.calls()) == 2
 
 
 async def test_a_key_of_the_environment_stays_home(

@@ -58,7 +58,12 @@ class Cut:
     clean: bool = False
 
 
-Behaviour = Reply | Status | Hang | Raw | Cut
+@dataclass(frozen=True)
+class Drop:
+    """Closes the connection without a word."""
+
+
+Behaviour = Reply | Status | Hang | Raw | Cut | Drop
 
 
 @dataclass
@@ -161,6 +166,7 @@ def _plain(request: Request) -> Behaviour:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = True
+    request_queue_size = 128  # the default of 5 resets connections when many come at once
     stub: ModelStub
 
 
@@ -229,6 +235,8 @@ class _Handler(BaseHTTPRequestHandler):
                     self._begin_stream(request)
                     self._words(behaviour.text, request)
                 self._pause(HANG_S, request)
+                self.close_connection = True
+            case Drop():
                 self.close_connection = True
             case Cut():
                 self._begin_stream(request)

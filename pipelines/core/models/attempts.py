@@ -76,8 +76,6 @@ class Attempts:
         try:
             async with asyncio.timeout(self._deadline.bounded(self._client.timeout_s(entry.model_name))):
                 return await call(entry)
-        except ModelError:
-            raise
         except Exception as error:  # LiteLLM lets through whatever its providers' code raises, IndexError included
             failure = self._client.classify(entry.model_name, error)
         finally:

@@ -169,7 +169,7 @@ def _key(entry: ModelEntry, provider: str) -> tuple[KeyState, tuple[str, ...]]:
         return "not needed", ()
     if provider in _MACHINE_IDENTITY:
         return "from the machine", ()
-    from pipelines.core.models.client import missing_keys  # noqa: PLC0415  # imports LiteLLM, slow; rarely reached
+    from pipelines.core.models.client import missing_keys  # imports LiteLLM, slow; rarely reached
 
     missing = missing_keys(entry.litellm_params.model)
     return ("missing", missing) if missing else ("present", ())

@@ -12,7 +12,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from pipelines.core.models.failures import classify
-from pipelines.core.models.http import LoopClient
+from pipelines.core.models.http import LoopClient, tame
 from pipelines.core.models.secrets import Redactor, redactor, resolve
 from pipelines.core.models.structured import with_schema
 from pipelines.core.models.values import Failure, Message, Tokens
@@ -32,10 +32,14 @@ _users_lock = threading.Lock()
 def load() -> ModuleType:
     """Imports LiteLLM (2 to 5 s the first time), silent and without calls home."""
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-    import litellm  # noqa: PLC0415  # slow to import
+    import litellm  # slow to import
 
-    # Pydantic's remark on LiteLLM's own types, made at the first stream.
+    # Pydantic's remarks on LiteLLM's own code, made at the first stream.
     warnings.filterwarnings("ignore", message="Item .* is using the `ReadOnly` qualifier", category=UserWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="litellm")
+    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler  # slow to import
+
+    tame(AsyncHTTPHandler)
     litellm.suppress_debug_info = True
     litellm.disable_hf_tokenizer_download = True
     litellm.disable_aiohttp_transport = True
@@ -100,8 +104,8 @@ class Client:
             await self._close_process_state()
 
     async def _close_process_state(self) -> None:
-        from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER  # noqa: PLC0415  # slow to import
-        from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler  # noqa: PLC0415  # slow to import
+        from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER  # slow to import
+        from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler  # slow to import
 
         await GLOBAL_LOGGING_WORKER.flush()
         await GLOBAL_LOGGING_WORKER.stop()

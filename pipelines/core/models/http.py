@@ -1,4 +1,4 @@
-"""The HTTP client that LiteLLM's OpenAI-compatible providers share."""
+"""LiteLLM's HTTP clients, kept to the addresses that the configuration names and to one request a call."""
 
 import asyncio
 from typing import Any
@@ -8,7 +8,7 @@ import httpx
 
 
 class LoopClient(httpx.AsyncClient):
-    """One connection pool per event loop, and no redirects.
+    """The client of the OpenAI kind of provider: one connection pool per event loop, and no redirects.
 
     LiteLLM keys its clients by `id(loop)`, which Python gives to the next loop once one is gone; and its own clients
     follow a redirect to any address, with the prompt, which the configuration did not name.
@@ -31,3 +31,25 @@ class LoopClient(httpx.AsyncClient):
         pool = self._pools.pop(asyncio.get_running_loop(), None)
         if pool is not None:
             await pool.aclose()
+
+
+def tame(handler: Any) -> None:
+    """Changes LiteLLM's handler class, which serves the other providers: no redirects, no hidden second request.
+
+    LiteLLM has no setting for either. Idempotent.
+    """
+    if getattr(handler.create_client, "_strata", False):
+        return
+    original = handler.create_client
+
+    def create_client(self: Any, *args: Any, **kwargs: Any) -> httpx.AsyncClient:
+        client: httpx.AsyncClient = original(self, *args, **kwargs)
+        client.follow_redirects = False
+        return client
+
+    async def fail(self: Any, *args: Any, **kwargs: Any) -> None:
+        raise  # noqa: PLE0704  # called while LiteLLM handles a connection error: raises that on
+
+    create_client._strata = True  # type: ignore[attr-defined]  # marks the class as done
+    handler.create_client = create_client
+    handler.single_connection_post_request = fail
