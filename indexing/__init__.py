@@ -1,0 +1,1 @@
+"""The document path: files to an index of passages."""

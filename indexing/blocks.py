@@ -32,6 +32,13 @@ class Kind(Enum):
     CODE = auto()
 
 
+_GOES_ON = {
+    Kind.PARAGRAPH: (Kind.PARAGRAPH,),
+    Kind.LIST_ITEM: (Kind.PARAGRAPH,),
+    Kind.TABLE: (Kind.TABLE,),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """A run of lines and the blank lines after it.
@@ -83,24 +90,16 @@ class _OpenBlock:
         self.setext = 0
 
     def takes(self, line: str, content: str) -> bool:
-        if self.fence:
-            return self.chars < MAX_BLOCK_CHARS
-        if not content.strip():
-            return self.chars < MAX_BLOCK_CHARS
-        if not self.filled:
+        """Whether the next line belongs to this block."""
+        if self.chars >= MAX_BLOCK_CHARS:
             return False
-        if self.chars >= MAX_BLOCK_CHARS or self.kind in (Kind.HEADING, Kind.CODE) or self.setext:
+        if self.fence or not content.strip():
+            return True
+        if not self.filled or self.setext or self.kind in (Kind.HEADING, Kind.CODE):
             return False
-        if PAGE_BREAK in self.lines[-1] or (self.blank and PAGE_BREAK in "".join(self.lines[-2:])):
-            return self.kind is Kind.PARAGRAPH and self._runs_on(content)
-        if self.blank:
-            return False
-        kind = _kind(content)
-        if self.kind is Kind.PARAGRAPH and kind is Kind.PARAGRAPH:
-            return PAGE_BREAK not in line or self._runs_on(content)
-        if self.kind is Kind.LIST_ITEM:
-            return kind is Kind.PARAGRAPH
-        return self.kind is Kind.TABLE and kind is Kind.TABLE
+        if PAGE_BREAK in line or PAGE_BREAK in "".join(self.lines[-2:]):
+            return self.kind is Kind.PARAGRAPH is _kind(content) and self._runs_on(content)
+        return not self.blank and _kind(content) in _GOES_ON.get(self.kind, ())
 
     def add(self, line: str, content: str) -> None:
         if fence := _FENCE.match(content):

@@ -4,31 +4,29 @@ Read it top to bottom. The components pass lazy streams, so one run takes any nu
 memory; the writer at the end pulls, and tells the observer of each document as it ends.
 """
 
-import hashlib
-import json
-import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from haystack import Pipeline
 from haystack.core.errors import PipelineRuntimeError
 
 from indexing.convert import FileConverter
 from indexing.embed import PassageEmbedder
-from indexing.read import DocumentReader, TextBlobs
-from indexing.split import LAYOUT, NAMESPACE, PassageSplitter, Splitter
+from indexing.read import DocumentReader
+from indexing.split import PassageSplitter, Splitter
 from indexing.stream import Observer, Stream, Submission
 from indexing.write import IngestSummary, PassageWriter
+from pipelines.core.blobs import BlobStore
 from pipelines.core.encoders import Encoder
 from pipelines.core.settings import Settings
 from pipelines.core.store import Store
 
 
 def build_ingest_pipeline(
-    settings: Settings, *, converter: FileConverter, texts: TextBlobs, encoder: Encoder, store: Store
+    settings: Settings, *, converter: FileConverter, blobs: BlobStore, encoder: Encoder, store: Store
 ) -> Pipeline:
     """Builds the document path from its parts."""
     pipeline = Pipeline()
-    pipeline.add_component("convert", DocumentReader(converter, texts))
+    pipeline.add_component("convert", DocumentReader(converter, blobs))
     pipeline.add_component("split", PassageSplitter(Splitter(settings.split)))
     pipeline.add_component("embed", PassageEmbedder(encoder, store, settings.ingest.batch_passages))
     pipeline.add_component("write", PassageWriter(store))
@@ -53,21 +51,3 @@ def ingest(pipeline: Pipeline, submissions: Iterable[Submission], observer: Obse
     except PipelineRuntimeError as error:
         raise error.__cause__ or error from None
     return summary
-
-
-def document_id(tenant: str, source: str) -> str:
-    """The id of the document that a tenant knows by this source, whatever its content."""
-    return str(uuid.uuid5(NAMESPACE, f"{tenant}\0{source}"))
-
-
-def document_version(
-    content_sha256: str, name: str, title: str | None, metadata: Mapping[str, object], *, settings: Settings, encoder: str
-) -> str:
-    """Names content and preparation: equal versions would index to equal passages.
-
-    Args:
-        encoder: `Encoder.fingerprint`.
-    """
-    prepared = [LAYOUT, settings.split.model_dump(), encoder]
-    facts = [content_sha256, name, title, sorted(metadata.items()), prepared]
-    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()

@@ -6,19 +6,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from haystack import component
-from sentencex import get_sentence_boundaries
 
 from indexing.blocks import Block, Kind, cut, read_blocks
 from indexing.convert.base import PAGE_BREAK
+from indexing.identity import NAMESPACE
 from indexing.read import OpenDocument
 from indexing.stream import Rejected, SplitEnd, SplitItem, SplitPassage, Stream
+from pipelines.core.blobs import TextWriter
 from pipelines.core.errors import EmptyDocumentError, StrataError
+from pipelines.core.sentences import sentence_spans
 from pipelines.core.settings import SplitSettings
 from pipelines.core.types import Passage, Scalar, Sentence
-
-NAMESPACE = uuid.UUID("8b9d0a0e-6f0c-5d63-9e0a-3f3a5e6f7c11")
-LAYOUT = "split-1"
-"""Raised whenever the same text would give other passages: versions of documents hold it."""
 
 _WORD = re.compile(r"\S+")
 _RULE = re.compile(r"^[\s|:+=_*-]*$")
@@ -95,19 +93,22 @@ class PassageSplitter:
             return
         submission, passages = document.submission, 0
         try:
-            for passage in self._splitter.split(document.parts, _facts(document)):
-                passages += 1
-                yield SplitPassage(submission, passage)
-            if not passages:
-                raise EmptyDocumentError("The file holds no text.")
+            with document.text as text:
+                for passage in self._splitter.split(_kept(document.parts, text), _facts(document)):
+                    passages += 1
+                    yield SplitPassage(submission, passage)
+                if not passages:
+                    raise EmptyDocumentError("The file holds no text.")
         except StrataError as error:
-            document.text.abort()
             yield Rejected(submission, error)
-        except BaseException:
-            document.text.abort()
-            raise
         else:
-            yield SplitEnd(submission, document.title, document.text.commit(), passages)
+            yield SplitEnd(submission, document.title, text.key, passages)
+
+
+def _kept(parts: Iterable[str], text: TextWriter) -> Iterator[str]:
+    for part in parts:
+        text.write(part)
+        yield part
 
 
 def _facts(document: OpenDocument) -> DocumentFacts:
@@ -141,7 +142,9 @@ class _Builder:
         start = heading.start + len(heading.raw) - len(heading.raw.lstrip(" \t\n" + PAGE_BREAK))
         end = start + len(heading.raw.strip().split("\n", 1)[0].rstrip())
         page = heading.page + heading.raw[: start - heading.start].count(PAGE_BREAK)
-        self._headings.append(_Unit(heading.raw, heading.start, page, Sentence(start=start, end=end, page=page), 0, True))
+        self._headings.append(
+            _Unit(heading.raw, heading.start, page, Sentence(start=start, end=end, page=page), 0, True)
+        )
 
     def add(self, unit: _Unit) -> Iterator[Passage]:
         words = sum(each.words for each in self._units)
@@ -223,14 +226,8 @@ def _ends(block: Block) -> Iterator[int]:
             at += len(line)
             yield at
         return
-    at = 0
-    for boundary in get_sentence_boundaries("en", block.raw):
-        end = int(boundary["end_index"])
-        if block.raw[at:end].strip():
-            yield end
-            at = end
-    if at < len(block.raw):
-        yield len(block.raw)
+    for _, end in sentence_spans(block.raw):
+        yield end
 
 
 def _bounded(raw: str, max_words: int) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """What flows through the document path: lazily, so that memory is bounded whatever is ingested."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from pipelines.core.errors import StrataError
 from pipelines.core.store import DocumentVersion, EmbeddedPassage
@@ -30,7 +30,7 @@ class Submission:
     """One version of one document to index.
 
     Attributes:
-        version: See `indexing.ingest.document_version`.
+        version: See `indexing.identity.document_version`.
         path: Where its bytes are.
         name: File name as submitted; its ending tells the format.
         title: Title to use instead of the document's own.
@@ -110,7 +110,5 @@ class EmbeddedBatch:
     embedded: dict[str, int]
 
 
-class Observer(Protocol):
-    """Hears of each document as it ends: the ledger, a progress bar. Must not raise."""
-
-    def __call__(self, outcome: Outcome) -> None: ...
+Observer = Callable[[Outcome], None]
+"""Hears of each document as it ends: the ledger, a progress bar. Must not raise."""

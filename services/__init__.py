@@ -1,0 +1,1 @@
+"""What runs: REST service, workers, command line, evaluation."""

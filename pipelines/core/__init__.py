@@ -1,0 +1,1 @@
+"""Types, errors, settings, and the only users of models, index and database."""

@@ -6,6 +6,8 @@ error but an answer status.
 
 from typing import ClassVar
 
+from pipelines.core.types import Usage
+
 
 class StrataError(Exception):
     """Base of every error that Strata raises on purpose.
@@ -131,12 +133,12 @@ class ModelError(StrataError):
     """A model call failed.
 
     Attributes:
-        usage: What the failed calls already cost, so that the receipt stays true (`pipelines.core.types.Usage`).
+        usage: What the failed calls already cost, so that the receipt stays true.
     """
 
     code = "model_failed"
 
-    def __init__(self, detail: str, usage: object | None = None) -> None:
+    def __init__(self, detail: str, usage: Usage | None = None) -> None:
         super().__init__(detail)
         self.usage = usage
 

@@ -27,10 +27,9 @@ class Session:
         """Adds a stage's receipt."""
         self._stages.append(receipt)
 
-    def receipt(self, large_tokens_avoided: int = 0) -> Receipt:
+    def receipt(self) -> Receipt:
         """The receipt so far."""
-        total_ms = (time.perf_counter() - self._started) * 1000
-        return Receipt(stages=tuple(self._stages), total_ms=total_ms, large_tokens_avoided=large_tokens_avoided)
+        return Receipt(stages=tuple(self._stages), total_ms=(time.perf_counter() - self._started) * 1000)
 
 
 class Stopwatch:

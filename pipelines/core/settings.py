@@ -88,9 +88,11 @@ class ModelEntry(Section):
 
 
 class StageModels(Section):
-    """Which model each stage uses: `encoder`, `extractive`, or the `model_name` of an entry. A stage left out inherits."""
+    """Which model each stage uses: `encoder`, `extractive`, or a `model_name`. A stage left out inherits."""
 
-    default: str = Field("encoder", description="For stages that are not named. `synthesize` reads `encoder` as `extractive`.")
+    default: str = Field(
+        "encoder", description="For stages that are not named. `synthesize` reads `encoder` as `extractive`."
+    )
     plan: str | None = Field(None, description="Makes the question stand alone and writes search queries.")
     prune: str | None = Field(None, description="Keeps the sentences that carry evidence.")
     synthesize: str | None = Field(None, description="Writes the answer: the one large call.")
@@ -113,8 +115,12 @@ class ModelCallSettings(Section):
 class PlanSettings(Section):
     """The plan stage."""
 
-    max_queries: int = Field(4, ge=1, le=16, description="Search queries of one question, the question itself included.")
-    rewrite_weight: float = Field(0.5, gt=0, description="Votes of a rewritten query in the fusion; the raw question has 1.")
+    max_queries: int = Field(
+        4, ge=1, le=16, description="Search queries of one question, the question itself included."
+    )
+    rewrite_weight: float = Field(
+        0.5, gt=0, description="Votes of a rewritten query in the fusion; the raw question has 1."
+    )
     timeout_s: Seconds = Field(8.0, description="After this long the question is searched as it stands.")
 
 
@@ -184,7 +190,7 @@ class IngestSettings(Section):
     """The document path as a whole."""
 
     batch_passages: int = Field(256, ge=1, le=8192, description="Passages embedded and written together.")
-    max_attempts: int = Field(3, ge=1, le=20, description="Tries of a document before it ends as failed.")
+    max_attempts: int = Field(5, ge=1, le=20, description="Tries of a document before it ends as failed.")
 
 
 class ApiSettings(Section):
@@ -194,7 +200,9 @@ class ApiSettings(Section):
     port: int = Field(8000, ge=0, le=65535, description="Port to bind; 0 takes a free one.")
     max_body_bytes: Bytes = Field(64 * MIB, description="Largest request body.")
     max_files: int = Field(100, ge=1, description="Most documents in one submission.")
-    max_concurrent_questions: int = Field(16, ge=1, description="Questions answered at a time; more are told to come back.")
+    max_concurrent_questions: int = Field(
+        16, ge=1, description="Questions answered at a time; more are told to come back."
+    )
 
 
 class Settings(Section):

@@ -46,7 +46,7 @@ class Passage(Value):
 
     Attributes:
         id: UUID derived from the document, its version and the passage's place in it.
-        version: Hex SHA-256 that names the content *and* the way it was prepared; see `indexing.ingest`.
+        version: Hex SHA-256 that names the content *and* the way it was prepared; see `indexing.identity`.
         section_id: UUID of the section, shared by all passages of one heading.
         section_path: Headings from the outermost to the innermost, the document's title not included.
         sentences: In order, non-overlapping, inside `[start, end)`.
@@ -207,7 +207,7 @@ class Evidence(Value):
 
 
 class AnswerStatus(StrEnum):
-    """`answered`; `insufficient_evidence`: the documents do not answer; `degraded`: answered by a declared lesser way."""
+    """`answered`; `insufficient_evidence`: the documents do not answer; `degraded`: by a lesser way."""
 
     ANSWERED = "answered"
     INSUFFICIENT = "insufficient_evidence"

@@ -7,6 +7,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.core.settings import RetrieveSettings
 from pipelines.core.types import Filter, Hit, Passage
 
 Vector = NDArray[np.float32]
@@ -49,6 +50,18 @@ class Fusion:
     section: float = 0.25
     sections: int = 5
     candidates: int = 100
+
+    @classmethod
+    def of(cls, settings: RetrieveSettings) -> Self:
+        """As the settings weigh it."""
+        return cls(
+            rrf_k=settings.rrf_k,
+            dense=settings.dense_weight,
+            bm25=settings.bm25_weight,
+            section=settings.section_weight,
+            sections=settings.sections,
+            candidates=settings.candidates,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,162 @@
+"""The whole question path: question → plan → retrieve → prune → synthesize → cite → answer.
+
+Read it top to bottom. Where the small stages run is the runner's affair; the graph is the same in one process and in
+many.
+"""
+
+import asyncio
+import uuid
+
+from haystack import Pipeline, component
+from haystack.core.errors import PipelineRuntimeError
+
+from pipelines.cite import Citer
+from pipelines.core.deadline import Deadline
+from pipelines.core.encoders import Encoder
+from pipelines.core.errors import DeadlineExceededError
+from pipelines.core.events import AnswerEvent, Emit, ignore
+from pipelines.core.session import Session
+from pipelines.core.settings import Settings
+from pipelines.core.store import Store
+from pipelines.core.tasks import Runner
+from pipelines.core.types import Answer, AnswerStatus, Citation, Draft, Evidence, Fate, Plan, Question, Receipt
+from pipelines.plan import Planner
+from pipelines.prune import Pruner
+from pipelines.retrieve import Retriever
+from pipelines.synthesize import Synthesizer, Writer, evidence_tokens
+
+NO_ANSWER = "The documents do not answer this question."
+
+
+def build_answer_pipeline(
+    settings: Settings, *, runner: Runner, writer: Writer, encoder: Encoder, store: Store, config_version: str
+) -> Pipeline:
+    """Builds the question path from its parts."""
+    pipeline = Pipeline()
+    pipeline.add_component("plan", Planner(runner))
+    pipeline.add_component("retrieve", Retriever(store, encoder, settings.retrieve))
+    pipeline.add_component("prune", Pruner(runner))
+    pipeline.add_component("synthesize", Synthesizer(writer))
+    pipeline.add_component("cite", Citer(runner))
+    pipeline.add_component("answer", AnswerBuilder(config_version))
+
+    pipeline.connect("plan.plan", "retrieve.plan")
+    pipeline.connect("plan.standalone", "prune.standalone")
+    pipeline.connect("retrieve.hits", "prune.hits")
+    pipeline.connect("plan.standalone", "synthesize.standalone")
+    pipeline.connect("prune.evidence", "synthesize.evidence")
+    pipeline.connect("plan.standalone", "cite.standalone")
+    pipeline.connect("prune.evidence", "cite.evidence")
+    pipeline.connect("synthesize.draft", "cite.draft")
+    pipeline.connect("plan.plan", "answer.plan")
+    pipeline.connect("prune.evidence", "answer.evidence")
+    pipeline.connect("cite.draft", "answer.draft")
+    pipeline.connect("cite.citations", "answer.citations")
+    pipeline.connect("cite.unsupported", "answer.unsupported")
+    return pipeline
+
+
+async def answer(pipeline: Pipeline, question: Question, *, deadline_s: float, emit: Emit = ignore) -> Answer:
+    """Answers a question, telling the listener of each step. Cancelling it stops the work.
+
+    Args:
+        deadline_s: Used where the question sets no `deadline_ms` of its own; the shorter one holds.
+
+    Raises:
+        DeadlineExceededError: there was no answer in time.
+        StrataError: the index could not be used, or no declared way of a stage worked.
+    """
+    own = question.limits.deadline_ms
+    session = Session(Deadline.after(min(deadline_s, own / 1000) if own else deadline_s), emit)
+    everyone = {"session": session}
+    asked = {"question": question, **everyone}
+    data = {
+        "plan": asked,
+        "retrieve": asked,
+        "prune": everyone,
+        "synthesize": asked,
+        "cite": everyone,
+        "answer": asked,
+    }
+    try:
+        async with asyncio.timeout(session.deadline.remaining()):
+            outputs = await pipeline.run_async(data)
+    except TimeoutError:
+        usage = session.receipt().total
+        raise DeadlineExceededError("The deadline passed before there was an answer.", usage) from None
+    except PipelineRuntimeError as error:
+        raise error.__cause__ or error from None
+    result: Answer = outputs["answer"]["answer"]
+    emit(AnswerEvent(answer=result))
+    return result
+
+
+@component
+class AnswerBuilder:
+    """Puts the answer and its receipt together."""
+
+    def __init__(self, config_version: str) -> None:
+        self._config_version = config_version
+
+    @component.output_types(answer=Answer)
+    def run(
+        self,
+        question: Question,
+        plan: Plan,
+        evidence: Evidence,
+        draft: Draft,
+        citations: tuple[Citation, ...],
+        unsupported: tuple[str, ...],
+        session: Session,
+    ) -> dict[str, Answer]:
+        """Decides the status: an answer that lost all its support is none."""
+        status, text, reasons = draft.status, draft.text, draft.reasons
+        if status is not AnswerStatus.INSUFFICIENT and not citations:
+            status, reasons = (
+                AnswerStatus.INSUFFICIENT,
+                (*reasons, "no claim of the draft is supported by the evidence"),
+            )
+        if status is AnswerStatus.INSUFFICIENT:
+            text, citations, unsupported = NO_ANSWER, (), ()
+        receipt = session.receipt()
+        sent = evidence_tokens(evidence.items) if _called_a_model(receipt) else 0
+        return {
+            "answer": Answer(
+                id=str(uuid.uuid4()),
+                question=question.text,
+                status=status,
+                text=text,
+                citations=citations,
+                unsupported=unsupported,
+                reasons=reasons,
+                plan=plan,
+                receipt=receipt.model_copy(update={"large_tokens_avoided": max(0, evidence.retrieved_tokens - sent)}),
+                fates=_fates(evidence, citations) if question.explain else (),
+                config_version=self._config_version,
+            )
+        }
+
+    @component.output_types(answer=Answer)
+    async def run_async(
+        self,
+        question: Question,
+        plan: Plan,
+        evidence: Evidence,
+        draft: Draft,
+        citations: tuple[Citation, ...],
+        unsupported: tuple[str, ...],
+        session: Session,
+    ) -> dict[str, Answer]:
+        """See `run`."""
+        return self.run(question, plan, evidence, draft, citations, unsupported, session)
+
+
+def _called_a_model(receipt: Receipt) -> bool:
+    return any(stage.stage == "synthesize" and stage.usage.calls for stage in receipt.stages)
+
+
+def _fates(evidence: Evidence, citations: tuple[Citation, ...]) -> tuple[Fate, ...]:
+    cited = {citation.passage_id for citation in citations}
+    return tuple(
+        fate.model_copy(update={"outcome": "cited"}) if fate.passage_id in cited else fate for fate in evidence.fates
+    )

@@ -1,0 +1,17 @@
+"""Sentence boundaries, the same for documents and for answers."""
+
+from collections.abc import Iterator
+
+from sentencex import get_sentence_boundaries
+
+
+def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Spans that cover a text without gaps; each holds one sentence and the white space after it."""
+    at = 0
+    for boundary in get_sentence_boundaries("en", text):
+        end = int(boundary["end_index"])
+        if text[at:end].strip():
+            yield at, end
+            at = end
+    if at < len(text):
+        yield at, len(text)

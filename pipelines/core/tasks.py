@@ -1,0 +1,82 @@
+"""The small stages as tasks: typed, stateless, the same whether they run here or on a queue."""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from pydantic import Field
+
+from pipelines.core.types import Citation, Draft, Evidence, Hit, Plan, Question, StageReceipt, Value
+
+
+class Task(Value):
+    """Input of a stage. `timeout_s` is the time that is left for it when it is handed over."""
+
+    timeout_s: float = Field(gt=0)
+
+
+class PlanTask(Task):
+    """Make the question stand alone and write queries."""
+
+    question: Question
+
+
+class PlanResult(Value):
+    """The plan; `plan.queries[0]` is the question as asked."""
+
+    plan: Plan
+    receipt: StageReceipt
+
+
+class PruneTask(Task):
+    """Keep what carries evidence. `hits` come best first."""
+
+    question: str
+    hits: tuple[Hit, ...]
+
+
+class PruneResult(Value):
+    """The evidence; never empty while there were hits."""
+
+    evidence: Evidence
+    receipt: StageReceipt
+
+
+class CiteTask(Task):
+    """Bind each claim of a draft to the sentence that supports it."""
+
+    question: str
+    draft: Draft
+    evidence: Evidence
+
+
+class CiteResult(Value):
+    """The text with verified markers, numbered by first appearance.
+
+    Attributes:
+        unsupported: Claims, verbatim, that no evidence supports.
+    """
+
+    text: str
+    citations: tuple[Citation, ...]
+    unsupported: tuple[str, ...]
+    receipt: StageReceipt
+
+
+PlanStage = Callable[[PlanTask], Awaitable[PlanResult]]
+PruneStage = Callable[[PruneTask], Awaitable[PruneResult]]
+CiteStage = Callable[[CiteTask], Awaitable[CiteResult]]
+
+
+class Runner(Protocol):
+    """Where the small stages run. The question path does not know."""
+
+    plan: PlanStage
+    prune: PruneStage
+    cite: CiteStage
+
+
+class InlineRunner:
+    """Runs the stages in this process."""
+
+    def __init__(self, plan: PlanStage, prune: PruneStage, cite: CiteStage) -> None:
+        self.plan, self.prune, self.cite = plan, prune, cite

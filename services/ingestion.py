@@ -1,0 +1,230 @@
+"""Batch ingestion: what is accepted is in ledger and blob store; workers take it from there until none is left."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import BinaryIO
+
+from indexing.identity import document_id, document_version
+from indexing.stream import Indexed, Outcome
+from indexing.stream import Submission as PipelineSubmission
+from pipelines.core.blobs import BlobStore
+from pipelines.core.errors import DocumentTooLargeError, MalformedDocumentError, RequestTooLargeError, StrataError
+from pipelines.core.settings import Settings
+from pipelines.core.state import Job, Ledger, Submission, WorkItem, owner_id
+from pipelines.core.store import Store
+from pipelines.core.types import Scalar
+
+LEASE_S = 60.0
+CLAIM = 16
+TITLE_KEY = "title"
+
+RunPipeline = Callable[[Iterable[PipelineSubmission], Callable[[Outcome], None]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """A document that a caller hands in.
+
+    Attributes:
+        content: Its bytes: a path, or an open stream that is read once.
+        source: Names it within its tenant; submitting the same source again replaces the document.
+        metadata: Fields to filter by; `title` is shown instead of the document's own.
+    """
+
+    content: Path | BinaryIO
+    name: str
+    source: str
+    metadata: Mapping[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict)
+
+
+class Ingestion:
+    """Accepts documents and works them off.
+
+    Args:
+        store: Opens the index; called when there is work, not before.
+        run: Builds and runs the document path; likewise.
+        fingerprint: Of the encoder.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        ledger: Ledger,
+        blobs: BlobStore,
+        store: Callable[[], Store],
+        run: RunPipeline,
+        fingerprint: str,
+    ) -> None:
+        self._settings, self._ledger, self._blobs = settings, ledger, blobs
+        self._store, self._run, self._fingerprint = store, run, fingerprint
+
+    def accept(self, tenant: str, documents: Iterable[NewDocument]) -> Job:
+        """Stores the bytes, then records the batch, all of it or nothing.
+
+        A file that is too large or cannot be read is accepted as well: it ends as failed, with the reason, and the
+        others go on.
+        """
+        return self._ledger.accept(tenant, [self._submission(tenant, document) for document in documents])
+
+    def _submission(self, tenant: str, document: NewDocument) -> Submission:
+        sha256, size, key = self._keep(document.content)
+        metadata = dict(document.metadata)
+        return Submission(
+            document_id=document_id(tenant, document.source),
+            source=document.source,
+            name=document.name,
+            content_sha256=sha256,
+            size_bytes=size,
+            format=PurePath(document.name).suffix.lstrip(".").lower(),
+            blob_key=key,
+            fingerprint=document_version(
+                sha256,
+                document.name,
+                metadata,
+                split=self._settings.split,
+                encoder=self._fingerprint,
+            ),
+            metadata=metadata,
+        )
+
+    def _keep(self, content: Path | BinaryIO) -> tuple[str, int, str]:
+        """Stores bytes: their hash, size and key. The key is empty where they could not be stored."""
+        limit = self._settings.convert.max_file_bytes
+        if not isinstance(content, Path):
+            blob = self._blobs.put(content, max_bytes=limit)
+            return blob.sha256, blob.size_bytes, blob.key
+        size = 0
+        try:
+            size = content.stat().st_size
+            if size > limit:
+                return f"size:{size}", size, ""
+            with content.open("rb") as stream:
+                blob = self._blobs.put(stream, max_bytes=limit)
+        except RequestTooLargeError:
+            return f"size:{limit + 1}", limit + 1, ""
+        except OSError as error:
+            return f"unreadable:{error.errno}", size, ""
+        return blob.sha256, blob.size_bytes, blob.key
+
+    def work(self, observer: Callable[[WorkItem, Outcome | StrataError], None] = lambda *_: None) -> int:
+        """Works until nothing is queued, and returns how many documents ended. Interrupted work is given back.
+
+        Raises:
+            StrataError: the index or the state could not be used.
+        """
+        self.delete_marked()
+        shift = _Shift(self._ledger)
+        ended = 0
+
+        def end(outcome: Outcome) -> None:
+            nonlocal ended
+            item = shift.held[outcome.submission.document_id]
+            if isinstance(outcome, Indexed):
+                self._ledger.finish(item, passages=outcome.passages, title=outcome.title, text_key=outcome.text_key)
+                self._drop(item.replaces)
+            else:
+                self._ledger.fail(item, outcome.error)
+            del shift.held[outcome.submission.document_id]
+            ended += 1
+            observer(item, outcome)
+
+        with shift.keep_leases():
+            first = next(shift.items(), None)
+            if first is not None:
+                self._run(self._submissions(first, shift, observer), end)
+        self.delete_marked()
+        return ended
+
+    def _submissions(
+        self, first: WorkItem, shift: "_Shift", observer: Callable[[WorkItem, Outcome | StrataError], None]
+    ) -> Iterator[PipelineSubmission]:
+        item: WorkItem | None = first
+        items = shift.items()
+        while item is not None:
+            if error := self._unreadable(item):
+                self._ledger.fail(item, error)
+                del shift.held[item.document_id]
+                observer(item, error)
+            else:
+                title = item.metadata.get(TITLE_KEY)
+                yield PipelineSubmission(
+                    document_id=item.document_id,
+                    tenant=item.tenant,
+                    source=item.source,
+                    version=item.fingerprint,
+                    path=self._blobs.local_path(item.blob_key),
+                    name=item.name,
+                    title=str(title) if title else None,
+                    metadata={key: value for key, value in item.metadata.items() if key != TITLE_KEY},
+                    resumed=item.attempt > 1,
+                )
+            item = next(items, None)
+
+    def _unreadable(self, item: WorkItem) -> StrataError | None:
+        limit = self._settings.convert.max_file_bytes
+        if item.size_bytes > limit:
+            return DocumentTooLargeError(f"The file has {item.size_bytes:,} bytes; the limit is {limit:,}.")
+        if not item.blob_key or not self._blobs.exists(item.blob_key):
+            return MalformedDocumentError("The file could not be read from disk; check its permissions and try again.")
+        return None
+
+    def delete_marked(self) -> int:
+        """Removes documents that are marked for deletion and held by nobody; returns how many."""
+        deleted = 0
+        while deletions := self._ledger.claim_deletions(CLAIM, owner_id(), LEASE_S):
+            for deletion in deletions:
+                self._store().delete(deletion.document_id)
+                if self._ledger.purge(deletion):
+                    deleted += 1
+                    self._drop(deletion.keys)
+        return deleted
+
+    def _drop(self, keys: Iterable[str]) -> None:
+        for key in self._ledger.unreferenced(tuple(keys)):
+            self._blobs.delete(key)
+
+
+class _Shift:
+    """What one worker holds, and its leases."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._owner = owner_id()
+        self._waiting: list[WorkItem] = []
+        self.held: dict[str, WorkItem] = {}
+
+    def items(self) -> Iterator[WorkItem]:
+        """Claims item after item until nothing is queued."""
+        while True:
+            if not self._waiting:
+                self._waiting = self._ledger.claim(CLAIM, self._owner, LEASE_S)
+            if not self._waiting:
+                return
+            item = self._waiting.pop(0)
+            self.held[item.document_id] = item
+            yield item
+
+    @contextmanager
+    def keep_leases(self) -> Iterator[None]:
+        """Prolongs the leases in the background; what is left at the end is given back."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._prolong, args=(stop,), name="strata-leases", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            for item in [*self.held.values(), *self._waiting]:
+                self._ledger.release(item)
+
+    def _prolong(self, stop: threading.Event) -> None:
+        while not stop.wait(LEASE_S / 3):
+            try:
+                self._ledger.extend([*self.held.values(), *self._waiting], LEASE_S)
+            except StrataError:
+                continue  # the next round tries again; two may fail before a lease ends

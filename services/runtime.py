@@ -1,0 +1,253 @@
+"""The composition root: settings in, working objects out. Each part is built when first needed, once a process."""
+
+import threading
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from pipelines.core.blobs import FolderBlobs
+from pipelines.core.encoders import Encoder
+from pipelines.core.errors import InvalidRequestError, RequestTooLargeError
+from pipelines.core.events import Emit, ignore
+from pipelines.core.models import IN_PROCESS, ModelTiers, check
+from pipelines.core.settings import Settings, StageName
+from pipelines.core.state import Ledger
+from pipelines.core.store import Fusion, RankedQuery, Schema, Store, make_store
+from pipelines.core.types import Answer, Filter, Hit, Question
+from services.config import config_version
+from services.ingestion import Ingestion
+
+if TYPE_CHECKING:
+    from haystack import Pipeline
+
+    from indexing.convert import FileConverter
+    from indexing.stream import Outcome
+    from indexing.stream import Submission as PipelineSubmission
+    from pipelines.core.tasks import Runner
+    from pipelines.synthesize import Writer
+
+T = TypeVar("T")
+
+
+class Runtime:
+    """Everything that one process of Strata needs, shared between its threads and tasks.
+
+    Building one reads nothing and loads nothing. Use it as a context manager, or call `close`; in an event loop that
+    asked questions, `await aclose()`.
+
+    Raises:
+        ConfigurationError: a stage's model is unknown, cannot do the stage's job, or lacks its key.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        check(settings.models, settings.stages)
+        self.settings = settings
+        self.config_version = config_version(settings)
+        self._building = threading.RLock()
+        self._closers: list[Callable[[], None]] = []
+        self._entries = {entry.model_name: entry for entry in settings.models}
+        self._encoders: dict[str, Encoder] = {}
+
+    # --- Parts -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The in-process encoder; its model loads on first use."""
+        return Encoder(self.settings.encoder)
+
+    @cached_property
+    def tiers(self) -> ModelTiers:
+        """The models of the configuration; LiteLLM loads on first use."""
+        return ModelTiers(self.settings.models, self.settings.model_calls)
+
+    @cached_property
+    def blobs(self) -> FolderBlobs:
+        """Submitted files and source texts."""
+        return FolderBlobs(self.settings.data_dir / "blobs")
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Documents, jobs and receipts."""
+        with self._building:
+            url = self.settings.state.url
+            if url is None:
+                self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+            address = url.get_secret_value() if url else self.settings.data_dir / "state.sqlite"
+            return self._closing(Ledger(address, max_attempts=self.settings.ingest.max_attempts))
+
+    @cached_property
+    def store(self) -> Store:
+        """The index, open."""
+        with self._building:
+            if "store" in self.__dict__:  # another thread opened it meanwhile; an embedded index opens once
+                return self.__dict__["store"]  # type: ignore[no-any-return]
+            schema = Schema(encoder=self.encoder.fingerprint, dim=self.encoder.dim)
+            store = self._closing(make_store(self.settings.index, self.settings.data_dir, schema).open())
+            self.__dict__["store"] = store
+            return store
+
+    @cached_property
+    def converter(self) -> "FileConverter":
+        """Reads files; its processes start on first use."""
+        from indexing.convert import FileConverter
+
+        return self._closing(FileConverter(self.settings.convert))
+
+    @cached_property
+    def ingestion(self) -> Ingestion:
+        """Accepts documents and works them off."""
+        return Ingestion(
+            self.settings,
+            ledger=self.ledger,
+            blobs=self.blobs,
+            store=lambda: self.store,
+            run=self._ingest,
+            fingerprint=self.encoder.fingerprint,
+        )
+
+    @cached_property
+    def ingest_pipeline(self) -> "Pipeline":
+        """The document path."""
+        from indexing.ingest import build_ingest_pipeline
+
+        return build_ingest_pipeline(
+            self.settings, converter=self.converter, blobs=self.blobs, encoder=self.encoder, store=self.store
+        )
+
+    @cached_property
+    def answer_pipeline(self) -> "Pipeline":
+        """The question path."""
+        from pipelines.answer import build_answer_pipeline
+
+        return build_answer_pipeline(
+            self.settings,
+            runner=self.runner,
+            writer=self.writer,
+            encoder=self.encoder,
+            store=self.store,
+            config_version=self.config_version,
+        )
+
+    @cached_property
+    def runner(self) -> "Runner":
+        """Where the small stages run: here."""
+        from pipelines.cite import EncoderCiter, ModelCiter
+        from pipelines.core.tasks import InlineRunner
+        from pipelines.plan import ContextPlanner, ModelPlanner
+        from pipelines.prune import EncoderPruner, ModelPruner
+
+        settings, tiers = self.settings, self.tiers
+        planner = ContextPlanner(settings.plan)
+        pruner = EncoderPruner(self._encoder_of("prune"), settings.prune)
+        citer = EncoderCiter(self._encoder_of("cite"), settings.cite)
+        plan, prune, cite = (self._model_of("plan"), self._model_of("prune"), self._model_of("cite"))
+        return InlineRunner(
+            plan=ModelPlanner(tiers, plan, settings.plan, planner) if plan else planner,
+            prune=ModelPruner(tiers, prune, settings.prune, pruner) if prune else pruner,
+            cite=ModelCiter(tiers, cite, settings.cite, citer) if cite else citer,
+        )
+
+    @cached_property
+    def writer(self) -> "Writer":
+        """Writes answers."""
+        from pipelines.synthesize import ExtractiveWriter, ModelWriter
+
+        extractive = ExtractiveWriter(self.settings.synthesize)
+        model = self._model_of("synthesize")
+        return ModelWriter(self.tiers, model, self.settings.synthesize, extractive) if model else extractive
+
+    def _model_of(self, stage: StageName) -> str | None:
+        """The LiteLLM entry that a stage uses, or `None` where it works in process."""
+        name = self.settings.stages.of(stage)
+        return None if self._provider(name) in IN_PROCESS else name
+
+    def _encoder_of(self, stage: StageName) -> Encoder:
+        """The encoder of a stage: the index's own unless the stage names another `encoder/MODEL`."""
+        name = self.settings.stages.of(stage)
+        if self._provider(name) != "encoder" or name == "encoder":
+            return self.encoder
+        model = self._entries[name].litellm_params.model.partition("/")[2]
+        if model not in self._encoders:
+            self._encoders[model] = Encoder(self.settings.encoder.model_copy(update={"model": model}))
+        return self._encoders[model]
+
+    def _provider(self, name: str) -> str:
+        return self._entries[name].litellm_params.model.partition("/")[0] if name in self._entries else name
+
+    # --- Work ------------------------------------------------------------------------------------------------------
+
+    def warm_up(self) -> None:
+        """Opens the index and loads what questions need, so that the first one is not slower than the next."""
+        self.encoder.warm_up()
+        self.tiers.warm_up()
+        _ = self.answer_pipeline
+
+    async def ask(self, question: Question, emit: Emit = ignore) -> Answer:
+        """Answers a question and keeps its receipt.
+
+        Raises:
+            InvalidRequestError: the question is empty, or larger than the settings allow.
+            StrataError: see `pipelines.answer.answer`.
+        """
+        import asyncio
+
+        self._check(question)
+        pipeline = await asyncio.to_thread(lambda: self.answer_pipeline)
+        from pipelines.answer import answer
+
+        result = await answer(pipeline, question, deadline_s=self.settings.answer.deadline_s, emit=emit)
+        await asyncio.to_thread(self.ledger.record, question.filter.tenant, result)
+        return result
+
+    def search(self, text: str, *, limit: int = 10, filter: Filter | None = None) -> list[Hit]:
+        """Finds passages for one query, best first, with the fusion that questions use.
+
+        Raises:
+            InvalidRequestError: the text is empty or too long.
+        """
+        self._check(Question(text=text))
+        fusion = Fusion.of(self.settings.retrieve)
+        vector = self.encoder.embed([text]).vectors[0]
+        return self.store.search([RankedQuery(text, vector)], limit=limit, fusion=fusion, filter=filter)
+
+    def _check(self, question: Question) -> None:
+        limits = self.settings.answer
+        if not question.text.strip():
+            raise InvalidRequestError("The question is empty.")
+        if len(question.text) > limits.max_question_chars:
+            raise RequestTooLargeError(f"The question is longer than {limits.max_question_chars} characters.")
+        if len(question.history) > limits.max_history_turns:
+            raise RequestTooLargeError(f"The conversation has more than {limits.max_history_turns} turns.")
+
+    def _ingest(self, submissions: "Iterable[PipelineSubmission]", observer: "Callable[[Outcome], None]") -> None:
+        from indexing.ingest import ingest
+
+        ingest(self.ingest_pipeline, submissions, observer)
+
+    # --- End -------------------------------------------------------------------------------------------------------
+
+    def _closing(self, part: T) -> T:
+        self._closers.append(part.close)  # type: ignore[attr-defined]
+        return part
+
+    async def aclose(self) -> None:
+        """Closes model connections in the loop that used them, then everything else."""
+        if "tiers" in self.__dict__:
+            await self.tiers.aclose()
+        self.close()
+
+    def close(self) -> None:
+        """Closes index, state and converters. Idempotent."""
+        while self._closers:
+            self._closers.pop()()
+
+    def __enter__(self) -> Self:
+        """Gives the runtime, to be closed on leaving."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes."""
+        self.close()
