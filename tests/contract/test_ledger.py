@@ -298,6 +298,36 @@ def test_a_document_that_kills_every_worker_ends_failed(ledger: Ledger, clock: C
     assert (item.status, item.error_code) == (ItemStatus.FAILED, "document_worker_lost")
 
 
+def test_a_document_that_kills_every_worker_costs_the_others_nothing(ledger: Ledger, clock: Clock) -> None:
+    ledger.accept(TENANT, [submission(number) for number in range(5)])
+    for _ in range(20):
+        items = claim(ledger)
+        if any(item.document_id == "doc-2" for item in items):
+            clock.move(61)  # the worker died before it finished any
+        else:
+            assert all(finish(ledger, item) for item in items)
+    documents = {document.id: document.status for document in ledger.documents(TENANT).items}
+    assert documents.pop("doc-2") is DocumentStatus.FAILED
+    assert set(documents.values()) == {DocumentStatus.INDEXED}
+
+
+def test_a_worker_knows_how_long_to_wait_for_the_next_try(ledger: Ledger, clock: Clock) -> None:
+    assert ledger.next_due_s() is None
+    ledger.accept(TENANT, [submission(1), submission(2)])
+    assert ledger.next_due_s() == 0
+    first, second = claim(ledger)
+    assert ledger.next_due_s() is None
+    ledger.fail(first, IndexUnavailableError("The index is away."))
+    due = ledger.next_due_s()
+    assert due is not None
+    assert due > 0
+    ledger.release(second)
+    assert ledger.next_due_s() == 0
+    finish(ledger, claim(ledger)[0])
+    clock.move(due)
+    assert len(claim(ledger)) == 1
+
+
 def test_the_lease_of_an_earlier_process_with_this_pid_ends_at_once(ledger: Ledger) -> None:
     ledger.accept(TENANT, [submission(1), submission(2)])
     host_pid, _, process = owner_id().rpartition(":")

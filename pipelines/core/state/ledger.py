@@ -125,12 +125,22 @@ class Ledger:
         """Takes up to `limit` documents, those first that wait longest. No two workers ever hold the same one.
 
         What dead or stalled workers held is taken again: at once when the owner was a process of this host
-        (`owner_id`), else when its lease ends. Each claim counts as an attempt.
+        (`owner_id`), else when its lease ends. Each claim counts as an attempt. Documents whose worker died go to the
+        end of the queue and are handed out one at a time, so that one that kills its worker costs the others nothing.
         """
         with self._database.write() as session:
             now = self._clock()
             work.reap(session, now, self._max_attempts)
             return work.claim(session, limit, worker, now + timedelta(seconds=lease_s), now)
+
+    def next_due_s(self) -> float | None:
+        """Seconds until `claim` may find something, 0 when it may now; `None` when nothing is queued.
+
+        A worker that drains the queue waits this long, so that a retry that is due later is not left behind.
+        """
+        with self._database.read() as session:
+            due = work.next_due(session)
+        return None if due is None else max(0.0, (due - self._clock()).total_seconds())
 
     def extend(self, items: Sequence[WorkItem], lease_s: float) -> frozenset[str]:
         """Prolongs leases and returns the tokens still wanted; the others were deleted, cancelled, superseded or lost.

@@ -6,7 +6,7 @@ another took over) changes nothing any more.
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -31,13 +31,18 @@ def reap(session: Session, now: datetime, max_attempts: int, *, everyone: bool =
     for document in rows:
         _unlease(document)  # `version_uncertain` stays: it may have published
         if document.status == DocumentStatus.RUNNING:
+            document.queued_at = now  # to the end of the queue: what kills workers does not hold up the others
             _give_back(session, document, WorkerLostError(), now, max_attempts, delay_s=0.0)
     session.flush()
     return len(rows)
 
 
 def claim(session: Session, limit: int, worker: str, until: datetime, now: datetime) -> list[WorkItem]:
-    """Takes the documents that wait longest."""
+    """Takes the documents that wait longest; one whose worker died is taken alone.
+
+    A worker that dies takes its whole claim with it, and the ledger cannot know which document was to blame. Alone,
+    only that one loses an attempt when it happens again.
+    """
     statement = (
         select(DocumentRow)
         .where(
@@ -49,7 +54,18 @@ def claim(session: Session, limit: int, worker: str, until: datetime, now: datet
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return [_take(session, document, worker, until, now) for document in session.scalars(statement).all()]
+    rows = session.scalars(statement).all()
+    suspect = next((place for place, row in enumerate(rows) if row.error_code == WorkerLostError.code), len(rows))
+    return [_take(session, row, worker, until, now) for row in rows[: max(suspect, 1)]]
+
+
+def next_due(session: Session) -> datetime | None:
+    """When the next queued document may be claimed; in the past when one may be claimed now."""
+    statement = select(DocumentRow.not_before).where(
+        DocumentRow.status == DocumentStatus.QUEUED, DocumentRow.lease_token.is_(None)
+    )
+    first = session.execute(statement.order_by(DocumentRow.not_before.nulls_first()).limit(1)).first()
+    return None if first is None else first[0] or datetime.min.replace(tzinfo=UTC)
 
 
 def _take(session: Session, document: DocumentRow, worker: str, until: datetime, now: datetime) -> WorkItem:
