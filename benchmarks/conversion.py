@@ -94,7 +94,9 @@ def row(name: str, results: list[Result]) -> str:
     failed = sum(bool(result.error) for result in results)
     cells = [f"{name:10}", f"{len(results):5d}", f"{failed:6d}", f"{len(judged):6d}"]
     for field in ("words", "content"):
-        cells += [f"{f(shares[field]):8.3f}" if shares[field] else " " * 8 for f in (statistics.median, statistics.mean)]
+        cells += [
+            f"{f(shares[field]):8.3f}" if shares[field] else " " * 8 for f in (statistics.median, statistics.mean)
+        ]
     cells.append(f"{statistics.mean(shares['headings']):8.3f}" if shares["headings"] else " " * 8)
     cells.append(f"{max(result.seconds for result in results):7.2f}")
     return " ".join(cells)
@@ -120,7 +122,9 @@ def main() -> None:
     for result in sorted(results, key=lambda result: result.content or 0.0):
         low = [share for share in (result.words, result.content, result.headings) if share is not None and share < 0.99]
         if low:
-            shares = " ".join("  -  " if s is None else f"{s:.3f}" for s in (result.words, result.content, result.headings))
+            shares = " ".join(
+                "  -  " if s is None else f"{s:.3f}" for s in (result.words, result.content, result.headings)
+            )
             print(f"  {shares} {result.id}: {' '.join(result.missing)}")
     print("\nFailed:")
     for result in results:

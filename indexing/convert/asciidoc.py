@@ -219,7 +219,9 @@ def _split_cells(line: str) -> list[str]:
 def _inline(text: str) -> str:
     for pattern, replacement in _INLINE:
         if replacement is None:
-            text = pattern.sub(lambda match: f"[{match[1]}]({match[0].split('[')[0]})" if match[1] else match[0][:-2], text)
+            text = pattern.sub(
+                lambda match: f"[{match[1]}]({match[0].split('[')[0]})" if match[1] else match[0][:-2], text
+            )
         else:
             text = pattern.sub(replacement, text)
     return text

@@ -42,4 +42,6 @@ class Converter(Protocol):
         DocumentError: with a reason that the submitter understands.
     """
 
-    def __call__(self, source: SourceFile) -> ConvertedDocument: ...
+    def convert(self, source: SourceFile) -> ConvertedDocument:
+        """Convert one file."""
+        ...

@@ -36,19 +36,22 @@ codecs.register_error("strata_cp1252", _decode_stray_bytes)
 
 
 def clean(text: str) -> str:
-    """The text with `\\n` as its only line end and page break, and without control characters or surrogates."""
+    """The text with `\\n` as its only line end, without page breaks, control characters or surrogates."""
     text = _FORBIDDEN.sub("", _LINE_ENDS.sub("\n", text))
     return _SURROGATES.sub("\ufffd", text)
 
 
 def tidy(markdown: str) -> str:
-    """Cleaned Markdown with at most one blank line in a row and one line end at its end; empty when there is no text."""
+    """Cleaned Markdown with at most one blank line in a row and a line end last; empty where there is no text."""
     text = _BLANK_LINES.sub("\n\n", clean(markdown)).strip("\n ")
     return f"{text}\n" if text else ""
 
 
 def join_pages(pages: Iterable[str]) -> Iterator[str]:
-    """Each page's Markdown, tidied, with a line of its own for `PAGE_BREAK` between two. A page without text keeps its place."""
+    """Each page's Markdown, tidied, with `PAGE_BREAK` on a line of its own between two.
+
+    A page without text keeps its place.
+    """
     for index, page in enumerate(pages):
         yield (f"{PAGE_BREAK}\n" if index else "") + tidy(page)
 

@@ -36,9 +36,11 @@ class FileConverter:
         self._pool.close()
 
     def __enter__(self) -> "FileConverter":
+        """The converter itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close it."""
         self.close()
 
     def convert(self, source: SourceFile) -> ConvertedDocument:
@@ -54,10 +56,8 @@ class FileConverter:
         if kind in ZIPPED:
             check_archive(source.path, self._settings.max_unpacked_bytes)
         if kind in ISOLATED:
-            document = self._pool.convert(source, kind)
-        else:
-            document = converter_of(kind)(source, self._settings)
-        return _finished(document, source)
+            return _finished(self._pool.convert(source, kind), source)
+        return _finished(converter_of(kind)(source, self._settings), source)
 
 
 def _finished(document: ConvertedDocument, source: SourceFile) -> ConvertedDocument:

@@ -123,7 +123,9 @@ def _levels(element: etree._Element) -> dict[int, _Level]:
     for one in find_all(element, "lvl"):
         values = {local_name(child): local(child, "val") for child in one}
         levels[_int(local(one, "ilvl"))] = _Level(
-            format=values.get("numFmt", "decimal"), text=values.get("lvlText", ""), start=_int(values.get("start", ""), 1)
+            format=values.get("numFmt", "decimal"),
+            text=values.get("lvlText", ""),
+            start=_int(values.get("start", ""), 1),
         )
     return levels
 

@@ -101,8 +101,9 @@ def _latex(equation: etree._Element) -> str:
     from markitdown.converter_utils.docx.math.omml import oMath2Latex
 
     try:
-        return one_line(str(oMath2Latex(ET.fromstring(etree.tostring(equation, with_tail=False))).latex))
-    except Exception:  # noqa: BLE001  # it raises bare exceptions for what it does not know; the characters remain
+        element = ET.fromstring(etree.tostring(equation, with_tail=False))  # noqa: S314  # parsed before, no entities
+        return one_line(str(oMath2Latex(element).latex))
+    except Exception:  # it raises bare exceptions for what it does not know; the characters remain
         return one_line(" ".join(text_of(text) for text in find_all(equation, "t")))
 
 
@@ -130,9 +131,8 @@ def _write_charts(root: etree._Element, archive: zipfile.ZipFile, main: str) -> 
         if target not in names or paragraph is None:
             continue
         data = parse_xml(archive.read(target))
-        rows = [
-            _w(root, "tr", *(_w(root, "tc", _w(root, "p", _run(root, cell))) for cell in row)) for row in chart_rows(data)
-        ]
+        table = [[_w(root, "tc", _w(root, "p", _run(root, cell))) for cell in row] for row in chart_rows(data)]
+        rows = [_w(root, "tr", *cells) for cells in table]
         if rows:
             paragraph.addnext(_w(root, "tbl", *rows))
         if title := chart_title(data):

@@ -3,7 +3,7 @@
 import email
 import email.policy
 from collections.abc import Iterator
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 
 from indexing.convert import html
 from indexing.convert.base import ConvertedDocument, SourceFile
@@ -55,6 +55,6 @@ def _texts(message: EmailMessage) -> Iterator[str]:
             yield _payload(part).decode("utf-8", errors="strata_cp1252")
 
 
-def _payload(part: EmailMessage) -> bytes:
+def _payload(part: MIMEPart) -> bytes:
     data = part.get_payload(decode=True)
     return data if isinstance(data, bytes) else b""

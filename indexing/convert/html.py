@@ -12,7 +12,7 @@ from lxml import html as lxml_html
 from indexing.convert.base import ConvertedDocument, SourceFile
 from indexing.convert.cleaning import SAMPLE_BYTES, clean, encoding_of, one_line, tidy
 from indexing.convert.render import render
-from pipelines.core.errors import MalformedDocumentError
+from pipelines.core.errors import EmptyDocumentError
 from pipelines.core.settings import ConvertSettings
 
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
@@ -45,13 +45,13 @@ def parse(text: str) -> lxml_html.HtmlElement:
     """The tree of a page.
 
     Raises:
-        MalformedDocumentError: there is no element in it.
+        EmptyDocumentError: there is no element in it.
     """
     parser = lxml_html.HTMLParser(no_network=True, remove_comments=True, remove_pis=True, huge_tree=True)
     try:
         return lxml_html.document_fromstring(_XML_DECLARATION.sub("", clean(text)), parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError) as error:
-        raise MalformedDocumentError("The HTML page holds nothing that can be read.") from error
+        raise EmptyDocumentError("The HTML page holds no text.") from error
 
 
 def to_markdown(tree: lxml_html.HtmlElement) -> str:

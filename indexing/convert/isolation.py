@@ -23,9 +23,7 @@ from pipelines.core.settings import ConvertSettings
 MAX_JOBS = 200  # a worker is replaced after so many files, so that a leaking parser cannot grow for ever
 
 _ERRORS = {
-    kind.code: kind
-    for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, DocumentError)
+    kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DocumentError)
 }
 
 
@@ -36,7 +34,7 @@ class WorkerProcess:
         self._timeout_s = settings.timeout_s
         self._jobs = 0
         paths = os.pathsep.join(path or os.curdir for path in sys.path)
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
             [sys.executable, "-m", "indexing.convert.worker", settings.model_dump_json()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -46,6 +44,11 @@ class WorkerProcess:
             encoding="utf-8",
             start_new_session=True,  # Ctrl-C in a terminal reaches the parent alone, which then ends its workers
         )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     @property
     def usable(self) -> bool:
@@ -92,10 +95,14 @@ class WorkerProcess:
         except BrokenPipeError:
             return ""
 
+    def wait(self) -> None:
+        """Wait until the process is gone."""
+        self._process.wait()
+
     def close(self) -> None:
         """End the process and wait until it is gone."""
         self._process.kill()
-        self._process.wait()
+        self.wait()
         for pipe in (self._process.stdout, self._process.stdin):
             if pipe is not None:
                 try:
@@ -127,7 +134,8 @@ class WorkerPool:
             DocumentError: of the class and with the reason that the worker found.
         """
         target = self._target()
-        request = {"path": str(source.path.absolute()), "name": source.name, "format": kind.value, "target": str(target)}
+        path = str(source.path.absolute())
+        request = {"path": path, "name": source.name, "format": kind.value, "target": str(target)}
         try:
             with self._slots:
                 worker = self._take()

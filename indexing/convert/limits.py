@@ -1,8 +1,9 @@
 """Guards that look at a file before a parser does: its size, what it unpacks to, what its XML declares."""
 
 import zipfile
+import zlib
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 from xml.parsers import expat
 
 from pipelines.core.errors import (
@@ -44,7 +45,8 @@ def check_size(path: Path, max_bytes: int) -> None:
         raise EmptyDocumentError("The file is empty.")
     if size > max_bytes:
         raise DocumentTooLargeError(
-            f"The file is {readable_size(size)}; at most {readable_size(max_bytes)} is accepted (convert.max_file_bytes)."
+            f"The file is {readable_size(size)}; at most {readable_size(max_bytes)} is accepted "
+            "(convert.max_file_bytes)."
         )
 
 
@@ -73,17 +75,15 @@ def check_archive(path: Path, max_unpacked_bytes: int) -> None:
                 if member.filename.lower().endswith(_XML_SUFFIXES):
                     with archive.open(member) as stream:
                         check_prologue(stream)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, ValueError) as error:
         raise MalformedDocumentError("The file is damaged or was cut short: its parts cannot be unpacked.") from error
-    except zipfile.zlib.error as error:  # type: ignore[attr-defined]  # zipfile's own zlib, where Python has one
-        raise MalformedDocumentError("The file is damaged: one of its parts cannot be unpacked.") from error
 
 
 class _RootReached(Exception):  # noqa: N818  # a signal, not an error
     """The prologue is over."""
 
 
-def check_prologue(stream: zipfile.ZipExtFile) -> None:
+def check_prologue(stream: IO[bytes]) -> None:
     """Read an XML part up to its first element.
 
     Raises:

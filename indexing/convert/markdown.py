@@ -23,9 +23,7 @@ def convert(source: SourceFile, settings: ConvertSettings) -> ConvertedDocument:
     first = next(pieces, "")
     metadata, first = _front_matter(first)
     lines = (line for piece in itertools.chain([first], pieces) for line in piece.splitlines(keepends=True))
-    return ConvertedDocument(
-        title=metadata.pop("title", ""), parts=_batched(_atx_headings(lines)), metadata=metadata
-    )
+    return ConvertedDocument(title=metadata.pop("title", ""), parts=_batched(_atx_headings(lines)), metadata=metadata)
 
 
 def _front_matter(text: str) -> tuple[dict[str, str], str]:

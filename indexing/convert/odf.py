@@ -16,8 +16,19 @@ from pipelines.core.settings import ConvertSettings
 MAX_REPEATS = 1000  # spreadsheets fill their last row and column to the edge with one repeated cell
 
 _SKIPPED = frozenset(
-    "annotation annotation-end tracked-changes sequence-decls forms bookmark bookmark-start bookmark-end "
-    "soft-page-break notes event-listeners".split()
+    [
+        "annotation",
+        "annotation-end",
+        "tracked-changes",
+        "sequence-decls",
+        "forms",
+        "bookmark",
+        "bookmark-start",
+        "bookmark-end",
+        "soft-page-break",
+        "notes",
+        "event-listeners",
+    ]
 )
 _TITLE_STYLES = {"Title": 1, "Subtitle": 2}
 _META = {"creator": "author", "initial-creator": "author", "creation-date": "created", "date": "modified"}
@@ -52,7 +63,8 @@ def convert(source: SourceFile, settings: ConvertSettings) -> ConvertedDocument:
 
 
 def _metadata(meta: etree._Element | None) -> tuple[str, dict[str, str]]:
-    title, metadata = "", {}
+    title = ""
+    metadata: dict[str, str] = {}
     for element in [] if meta is None else meta.iterdescendants():
         name, text = local_name(element), one_line(element.text or "")
         if name == "title":
@@ -184,7 +196,7 @@ class _Translator:
                 html = builder.TD(*self.children(cell))
                 for ours, theirs in (("colspan", "number-columns-spanned"), ("rowspan", "number-rows-spanned")):
                     span = local(cell, theirs)
-                    if span.isdecimal() and 1 < int(span):
+                    if span.isdecimal() and int(span) > 1:
                         html.set(ours, str(min(int(span), MAX_SPAN)))
                 yield html
 

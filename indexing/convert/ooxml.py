@@ -9,7 +9,7 @@ from lxml import etree
 from indexing.convert.cleaning import one_line
 from indexing.convert.tables import pipe_table
 
-_CORE = {"creator": "author", "created": "created", "modified": "modified", "subject": "subject", "language": "language"}
+_CORE = {"creator": "author"} | {name: name for name in ("created", "modified", "subject", "language")}
 MAX_CHART_ROWS = 10_000
 
 
@@ -62,9 +62,7 @@ def core_properties(path: Path) -> tuple[str, dict[str, str]]:
     except (KeyError, etree.XMLSyntaxError):
         return "", {}
     values = {local_name(child): one_line(text_of(child)) for child in root}
-    return values.get("title", ""), {
-        name: values[key] for key, name in _CORE.items() if values.get(key)
-    }
+    return values.get("title", ""), {name: values[key] for key, name in _CORE.items() if values.get(key)}
 
 
 def relationships(archive: zipfile.ZipFile, part: str) -> dict[str, tuple[str, str]]:
@@ -78,7 +76,9 @@ def relationships(archive: zipfile.ZipFile, part: str) -> dict[str, tuple[str, s
     for relationship in root:
         if local(relationship, "TargetMode") != "External":
             target = local(relationship, "Target")
-            target = target.lstrip("/") if target.startswith("/") else posixpath.normpath(posixpath.join(folder, target))
+            target = (
+                target.lstrip("/") if target.startswith("/") else posixpath.normpath(posixpath.join(folder, target))
+            )
             found[local(relationship, "Id")] = (local(relationship, "Type").rsplit("/", 1)[-1], target)
     return found
 
@@ -88,7 +88,7 @@ def relationships(archive: zipfile.ZipFile, part: str) -> dict[str, tuple[str, s
 
 def chart_rows(root: etree._Element) -> list[list[str]]:
     """A chart's own copy of its data: a header with the series' names, then one row a category."""
-    series = [element for element in find_all(root, "ser")]
+    series = find_all(root, "ser")
     if not series:
         return []
     labels: dict[int, str] = {}

@@ -114,7 +114,7 @@ def _outline(reader: "PdfReader") -> dict[int, dict[str, int]]:
 
     try:
         walk(reader.outline, 1)
-    except Exception:  # noqa: BLE001  # bookmarks are a help: broken ones must not cost the text
+    except Exception:  # bookmarks are a help: broken ones must not cost the text
         return {}
     return found
 

@@ -47,22 +47,27 @@ class Line:
 
     @property
     def text(self) -> str:
+        """What it says."""
         return one_line("".join(fragment.text for fragment in self.fragments))
 
     @property
     def x(self) -> float:
+        """Where it starts."""
         return min(fragment.x for fragment in self.fragments)
 
     @property
     def y(self) -> float:
+        """Its height on the page."""
         return self.fragments[0].y
 
     @property
     def size(self) -> float:
+        """The size of its longest fragment."""
         return max(self.fragments, key=lambda fragment: len(fragment.text)).size
 
     @property
     def bold(self) -> bool:
+        """Whether all of it is bold."""
         return all(fragment.bold for fragment in self.fragments)
 
 
@@ -82,12 +87,13 @@ def lines_of(fragments: Sequence[Fragment]) -> list[Line]:
                 if text and lines and not ended:
                     lines[-1].fragments.append(_with_text(fragment, text))
                 continue
+            space = ""
             if ended or not _same_height(lines[-1], fragment):
                 if lines and _same_height(lines[-1], fragment) and fragment.x > lines[-1].x:
-                    text = f" {text}" if fragment.x - _end(lines[-1]) > 0.3 * fragment.size else text
+                    space = " " if fragment.x - _end(lines[-1]) > 0.3 * fragment.size else ""
                 else:
                     lines.append(Line())
-            lines[-1].fragments.append(_with_text(fragment, text))
+            lines[-1].fragments.append(_with_text(fragment, space + text))
             ended = False
     return lines
 

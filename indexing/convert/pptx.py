@@ -104,7 +104,8 @@ def _inherits_bullets(shape: Any) -> bool:
     """Body placeholders take their bullets from the master slide; other text has none."""
     if not shape.is_placeholder:
         return False
-    return str(shape.placeholder_format.type).split(" ")[0] in ("OBJECT", "BODY") and len(shape.text_frame.paragraphs) > 1
+    kind = str(shape.placeholder_format.type).split(" ")[0]
+    return kind in ("OBJECT", "BODY") and len(shape.text_frame.paragraphs) > 1
 
 
 def _grid(table: Any) -> list[list[str]]:
@@ -114,7 +115,8 @@ def _grid(table: Any) -> list[list[str]]:
         for left, cell in enumerate(row.cells):
             if cell.is_merge_origin:
                 for line in grid[top : top + cell.span_height]:
-                    line[left : left + cell.span_width] = [one_line(cell.text)] * len(line[left : left + cell.span_width])
+                    width = len(line[left : left + cell.span_width])
+                    line[left : left + width] = [one_line(cell.text)] * width
     return grid
 
 
@@ -139,7 +141,12 @@ def _comments(archive: zipfile.ZipFile, part: str, authors: dict[str, str]) -> I
         for comment in find_all(parse_xml(archive.read(target)), "cm", "reply"):
             body = find(comment, "txBody")
             text = find(comment, "text") if body is None else body
-            if text is not None and (words := one_line(" ".join(text_of(run) for run in find_all(text, "t")) or text_of(text))):
+            words = (
+                one_line(" ".join(text_of(run) for run in find_all(text, "t")) or text_of(text))
+                if text is not None
+                else ""
+            )
+            if words:
                 author = authors.get(local(comment, "authorId"), "unknown")
                 when = local(comment, "dt") or local(comment, "created")
                 yield f"[author: {author}, time: {when}]: {words}"

@@ -15,15 +15,69 @@ MAX_SPAN = 100
 MAX_CELLS = 1_000_000
 
 _SKIPPED = frozenset(
-    "script style noscript template head iframe object embed svg canvas select datalist dialog audio video map".split()
+    [
+        "script",
+        "style",
+        "noscript",
+        "template",
+        "head",
+        "iframe",
+        "object",
+        "embed",
+        "svg",
+        "canvas",
+        "select",
+        "datalist",
+        "dialog",
+        "audio",
+        "video",
+        "map",
+    ]
 )
-_NOISE = frozenset("nav".split())
-_NOISE_ROLES = frozenset("navigation search menubar dialog".split())
+_NOISE = frozenset(["nav"])
+_NOISE_ROLES = frozenset(["navigation", "search", "menubar", "dialog"])
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_LISTS = frozenset("ul ol menu dir".split())
+_LISTS = frozenset(["ul", "ol", "menu", "dir"])
 _BLOCKS = _LISTS | frozenset(
-    "address article aside blockquote body caption center dd details div dl dt fieldset figcaption figure footer form "
-    "header hgroup hr html legend li main nav p pre search section summary table tbody td tfoot th thead tr".split()
+    [
+        "address",
+        "article",
+        "aside",
+        "blockquote",
+        "body",
+        "caption",
+        "center",
+        "dd",
+        "details",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "footer",
+        "form",
+        "header",
+        "hgroup",
+        "hr",
+        "html",
+        "legend",
+        "li",
+        "main",
+        "nav",
+        "p",
+        "pre",
+        "search",
+        "section",
+        "summary",
+        "table",
+        "tbody",
+        "td",
+        "tfoot",
+        "th",
+        "thead",
+        "tr",
+    ]
 )
 _ALL_BLOCKS = _BLOCKS | frozenset(_HEADINGS)
 _SPACE = re.compile(r"[ \t\r\n\f\v]+")
@@ -84,7 +138,7 @@ def _paragraph(text: str) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _block(element: HtmlElement) -> list[str]:
+def _block(element: HtmlElement) -> list[str]:  # noqa: PLR0911  # one a kind of block
     tag = _tag(element)
     if tag in _HEADINGS:
         return _heading(element)
@@ -246,7 +300,7 @@ def cell_text(cell: HtmlElement) -> str:
 # --- Inline --------------------------------------------------------------------------------------------------------
 
 
-def _inline(element: HtmlElement) -> str:
+def _inline(element: HtmlElement) -> str:  # noqa: PLR0911  # one a kind of element
     tag = _tag(element)
     if tag == "br":
         return _BREAK

@@ -83,7 +83,7 @@ def _convert(request: dict[str, str], settings: ConvertSettings) -> dict[str, An
     has_text = False
     with Path(request["target"]).open("w", encoding="utf-8", newline="") as target:
         for part in document.parts:
-            has_text = has_text or not part.isspace() and part != ""
+            has_text = has_text or bool(part.strip())
             target.write(part)
     if not has_text:
         raise EmptyDocumentError(f"The {kind} holds no text" + _SCANNED.get(kind, "."))

@@ -91,7 +91,7 @@ def _cells(sheet: Any) -> Cells:
         if (text := _text(cell.value, cell.number_format or ""))
     }
     for merged in sheet.merged_cells.ranges:
-        text = cells.get((merged.min_row, merged.min_col))
+        text = cells.get((merged.min_row, merged.min_col), "")
         if text and merged.size["rows"] * merged.size["columns"] <= 1000:
             for row in range(merged.min_row, merged.max_row + 1):
                 for column in range(merged.min_col, merged.max_col + 1):
@@ -146,7 +146,8 @@ class _Extras:
 
     def of(self, sheet: str) -> Iterator[str]:
         """The blocks of a sheet, by its name."""
-        targets = [one for one in relationships(self._archive, self._sheets.get(sheet, "")).values() if one[1] in self._names]
+        found = relationships(self._archive, self._sheets.get(sheet, "")).values()
+        targets = [(kind, target) for kind, target in found if target in self._names]
         for kind, target in targets:
             if kind == "drawing":
                 yield from self._drawing(target)
