@@ -34,7 +34,9 @@ Make = Callable[..., Store]
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant:UserWarning")
 
 
-@pytest.fixture(params=["embedded", "memory", *(["server"] if SERVER_URL else [])])
+@pytest.fixture(
+    params=["embedded", "memory", *([pytest.param("server", marks=pytest.mark.network)] if SERVER_URL else [])]
+)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -117,7 +117,8 @@ def _metadata(key: str, wanted: Scalar | tuple[Scalar, ...] | Range) -> Conditio
     numbers = tuple(_equal(key, value) for value in stored if not isinstance(value, str))
     if not numbers:
         return Match(key, words)
-    return AnyOf((*numbers, Match(key, words)) if words else numbers)
+    either: tuple[Condition, ...] = (*numbers, Match(key, words)) if words else numbers
+    return either[0] if len(either) == 1 else AnyOf(either)
 
 
 def _equal(key: str, value: float) -> Condition:

@@ -47,17 +47,18 @@ def point_id(text: str) -> str:
         InvalidRequestError: it is not a UUID in canonical form, the only text that Qdrant takes as an id.
     """
     try:
-        canonical = str(UUID(text))
+        canonical = str(UUID(text)) == text
     except ValueError:
-        canonical = ""
-    if canonical != text:
+        canonical = False
+    if not canonical:
         raise InvalidRequestError(f"{text!r} is not a UUID in canonical form")
     return text
 
 
-def section_point(section_id: str, version: str) -> str:
-    """Id of the point of one section of one version: versions must not overwrite each other's sections."""
-    return str(uuid5(UUID(point_id(section_id)), version))
+def section_point(item: EmbeddedPassage) -> str:
+    """Id of the point of a passage's section: versions, documents and tenants must not overwrite each other's."""
+    passage = item.passage
+    return str(uuid5(UUID(point_id(passage.section_id)), f"{item.tenant}/{passage.document_id}/{passage.version}"))
 
 
 def encode(item: EmbeddedPassage) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def encode(item: EmbeddedPassage) -> dict[str, Any]:
         DOCUMENT: passage.document_id,
         VERSION: passage.version,
         LEVEL: PASSAGE_LEVEL,
-        SECTION: section_point(passage.section_id, passage.version),
+        SECTION: section_point(item),
         START: passage.start,
         METADATA: filterable(passage.metadata),
         BODY: body,
