@@ -29,6 +29,10 @@ class Value(BaseModel):
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         return self
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A new value with some fields changed, validated. Pydantic's own would change what `__copy__` returns: this one."""
+        return type(self).model_validate({**dict(self), **update}) if update else self
+
 
 # --- Documents -----------------------------------------------------------------------------------------------------
 
