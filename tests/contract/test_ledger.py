@@ -252,6 +252,11 @@ def test_a_retry_leaves_superseded_failures_alone(ledger: Ledger) -> None:
     index(ledger, submission(version="b"))
     assert ledger.retry_failed(TENANT, job.id) == 0
     assert ledger.document("doc-1", TENANT).version == "b-1"
+    ledger.accept(TENANT, [submission(version="c")])
+    ledger.fail(claim(ledger)[0], MalformedDocumentError("damaged"))
+    assert ledger.retry_failed(TENANT, job.id) == 0
+    assert ledger.retry_failed(TENANT) == 1
+    assert claim(ledger)[0].fingerprint == "c-1"
 
 
 def test_submitting_a_failed_document_again_tries_again(ledger: Ledger) -> None:
@@ -507,6 +512,17 @@ def test_tenants_do_not_see_each_other(ledger: Ledger) -> None:
     for call in calls:
         with pytest.raises(NotFoundError):
             call()
+
+
+@pytest.mark.parametrize("hostile", ["a\x00b", "\ud800", "", "x" * 10_000, "'; DROP TABLE jobs; --", "%"])
+def test_hostile_ids_find_nothing(ledger: Ledger, hostile: str) -> None:
+    ledger.accept(TENANT, [submission()])
+    for call in (ledger.document, ledger.job, ledger.job_items, ledger.receipt, ledger.delete_document, ledger.cancel):
+        with pytest.raises((NotFoundError, InvalidRequestError)):
+            call(hostile, TENANT)
+    with pytest.raises(InvalidRequestError):
+        ledger.accept("x" * 200 + hostile, [submission(2)])
+    assert ledger.counts().documents[DocumentStatus.QUEUED] == 1
 
 
 def test_documents_come_in_pages_and_by_status(ledger: Ledger) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
+    DataError,
     InterfaceError,
     NoSuchModuleError,
     OperationalError,
@@ -20,7 +21,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from pipelines.core.errors import ConfigurationError, StateUnavailableError
+from pipelines.core.errors import ConfigurationError, InvalidRequestError, StateUnavailableError
 from pipelines.core.state.migrate import upgrade
 
 BUSY_TIMEOUT_S = 30
@@ -69,6 +70,8 @@ class Database:
             yield
         except (OperationalError, InterfaceError, TimeoutError) as error:
             raise self._unavailable(error) from error
+        except (DataError, UnicodeEncodeError) as error:
+            raise InvalidRequestError("The request holds text that the state database cannot store.") from error
         except DatabaseError as error:
             if type(error) is DatabaseError:  # SQLite: not a database, or damaged; subclasses are our own mistakes
                 raise self._unavailable(error) from error

@@ -1,7 +1,7 @@
 """What callers do to documents: submit, delete, retry, cancel. Each function runs inside one write transaction."""
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -14,6 +14,7 @@ from pipelines.core.state.records import DocumentStatus, ItemStatus, Metadata, S
 from pipelines.core.state.tables import DocumentRow, JobItemRow, JobRow
 
 OPEN = (ItemStatus.QUEUED, ItemStatus.RUNNING)
+MAX_TENANT = 128
 CHUNK = 400  # SQLite and PostgreSQL bound the parameters of one statement
 
 
@@ -21,6 +22,8 @@ def accept(session: Session, tenant: str, submissions: Sequence[Submission], now
     """Records a batch and returns the job's id."""
     if not submissions:
         raise InvalidRequestError("A submission needs at least one document.")
+    if not tenant or len(tenant) > MAX_TENANT:
+        raise InvalidRequestError(f"A tenant has 1 to {MAX_TENANT} characters.")
     job = JobRow(id=uuid.uuid4().hex, tenant=tenant, kind="ingest", total=len(submissions), created_at=now)
     session.add(job)
     documents = _load(session, [submission.document_id for submission in submissions])
@@ -87,22 +90,20 @@ def delete(session: Session, tenant: str, document_id: str, now: datetime) -> Do
 
 def cancel(session: Session, tenant: str, job_id: str, now: datetime) -> None:
     """Cancels what a job has outstanding, except where another job waits for the same work."""
-    job = session.get(JobRow, job_id)
-    if job is None or job.tenant != tenant:
-        raise NotFoundError(f"There is no job {job_id}.")
+    job = _job(session, tenant, job_id)
     job.cancelled_at = job.cancelled_at or now
-    mine = _items(session, job_id, JobItemRow.status.in_(OPEN))
-    documents = _load(session, [item.document_id for item in mine])
-    for item in mine:
-        close(item, ItemStatus.CANCELLED, now)
+    documents = _load_documents_of(session, JobItemRow.job_id == job_id, JobItemRow.status.in_(OPEN))
     open_items = _open_items(session, documents)
     for document in documents.values():
-        wanted = any(
-            item.status in OPEN and item.fingerprint == document.pending_version
-            for item in open_items.get(document.id, [])
-        )
+        items = open_items.get(document.id, [])
+        for item in items:
+            if item.job_id == job_id:
+                close(item, ItemStatus.CANCELLED, now)
+        wanted = any(item.status in OPEN and item.fingerprint == document.pending_version for item in items)
         if not wanted and document.status in (DocumentStatus.QUEUED, DocumentStatus.RUNNING):
             _abandon(document, now)
+        elif not wanted and document.status == DocumentStatus.DELETING:
+            document.pending_version = None
 
 
 def _abandon(document: DocumentRow, now: datetime) -> None:
@@ -120,25 +121,23 @@ def _abandon(document: DocumentRow, now: datetime) -> None:
 
 def retry(session: Session, tenant: str, job_id: str | None, now: datetime) -> int:
     """Queues failed documents again: those of a job, or all of the tenant. Returns how many."""
-    condition: list[ColumnElement[bool]] = [JobItemRow.status == ItemStatus.FAILED, JobRow.tenant == tenant]
+    failed: list[ColumnElement[bool]] = [JobItemRow.status == ItemStatus.FAILED]
     if job_id is not None:
-        job = session.get(JobRow, job_id)
-        if job is None or job.tenant != tenant:
-            raise NotFoundError(f"There is no job {job_id}.")
-        condition.append(JobItemRow.job_id == job_id)
-    items = session.scalars(select(JobItemRow).join(JobRow, JobRow.id == JobItemRow.job_id).where(*condition)).all()
-    documents = _load(session, [item.document_id for item in items])
+        failed.append(JobItemRow.job_id == _job(session, tenant, job_id).id)
+    documents = _load_documents_of(
+        session, *failed, JobItemRow.job_id.in_(select(JobRow.id).where(JobRow.tenant == tenant))
+    )
     again: set[str] = set()
-    for item in items:
-        document = documents.get(item.document_id)
-        if document is None or document.pending_version != item.fingerprint:
-            continue  # deleted since, or replaced by a newer submission
+    for item in _items_of(session, documents, *failed):
+        document = documents[item.document_id]
+        if document.pending_version != item.fingerprint:
+            continue  # a newer submission came since
         if document.status == DocumentStatus.FAILED:
+            again.add(document.id)
             document.status = DocumentStatus.QUEUED
             document.queued_at = document.updated_at = now
             document.not_before = document.error_code = document.error_detail = None
             document.attempts = 0
-            again.add(document.id)
         if document.id in again:
             item.status = ItemStatus.QUEUED
             item.error_code = item.error_detail = item.finished_at = None
@@ -256,17 +255,30 @@ def _check_sources(session: Session, tenant: str, submissions: Sequence[Submissi
                 raise ConflictError(f"The source {source!r} is document {document_id} already.")
 
 
-def _open_items(session: Session, documents: dict[str, DocumentRow]) -> dict[str, list[JobItemRow]]:
+def _open_items(session: Session, documents: Mapping[str, DocumentRow]) -> dict[str, list[JobItemRow]]:
     found: dict[str, list[JobItemRow]] = {}
-    for chunk in _chunks(sorted(documents)):
-        statement = select(JobItemRow).where(JobItemRow.document_id.in_(chunk), JobItemRow.status.in_(OPEN))
-        for item in session.scalars(statement):
-            found.setdefault(item.document_id, []).append(item)
+    for item in _items_of(session, documents, JobItemRow.status.in_(OPEN)):
+        found.setdefault(item.document_id, []).append(item)
     return found
 
 
-def _items(session: Session, job_id: str, condition: ColumnElement[bool]) -> Sequence[JobItemRow]:
-    return session.scalars(select(JobItemRow).where(JobItemRow.job_id == job_id, condition)).all()
+def _items_of(
+    session: Session, documents: Mapping[str, DocumentRow], *condition: ColumnElement[bool]
+) -> Iterator[JobItemRow]:
+    for chunk in _chunks(sorted(documents)):
+        yield from session.scalars(select(JobItemRow).where(JobItemRow.document_id.in_(chunk), *condition))
+
+
+def _load_documents_of(session: Session, *items: ColumnElement[bool]) -> dict[str, DocumentRow]:
+    """The documents of some items. What an item says is certain only once its document is locked: read it again."""
+    return _load(session, session.scalars(select(JobItemRow.document_id).where(*items).distinct()).all())
+
+
+def _job(session: Session, tenant: str, job_id: str) -> JobRow:
+    job = session.get(JobRow, job_id)
+    if job is None or job.tenant != tenant:
+        raise NotFoundError(f"There is no job {job_id}.")
+    return job
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:

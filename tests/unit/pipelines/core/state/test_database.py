@@ -156,3 +156,21 @@ def test_an_address_that_cannot_work_is_refused(address: str) -> None:
 
 def job(created_at: datetime = datetime(2026, 1, 1, tzinfo=UTC), job_id: str = "a") -> JobRow:
     return JobRow(id=job_id, tenant="t", kind="ingest", total=0, created_at=created_at)
+
+
+def test_two_ledgers_may_share_an_engine(path: Path) -> None:
+    path.parent.mkdir()
+    engine = create_engine(sqlite_url(path))
+    first, second = Ledger(engine), Ledger(engine)
+    assert first.counts() == second.counts()
+    assert first.reclaim() == second.reclaim() == 0
+    engine.dispose()
+
+
+def test_a_database_survives_a_fork(path: Path) -> None:
+    code = (
+        "import os, sys, pathlib; from pipelines.core.state import Ledger; ledger = Ledger(pathlib.Path(sys.argv[1]));"
+        "ledger.counts(); child = os.fork(); ledger.reclaim(); ledger.counts();"
+        "os._exit(0) if child == 0 else sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, cwd=Path.cwd())

@@ -103,9 +103,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         self.ledger.cancel(data.draw(st.sampled_from(self.jobs)), "t")
 
-    @rule()
-    def retry(self) -> None:
-        self.ledger.retry_failed("t")
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        self.ledger.retry_failed("t", data.draw(st.sampled_from([None, *self.jobs])))
 
     @invariant()
     def nothing_open_is_forgotten(self) -> None:
