@@ -30,7 +30,7 @@ class Value(BaseModel):
         return self
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A new value with some fields changed, validated. Pydantic's own would change what `__copy__` returns: this one."""
+        """A new value with some fields changed, validated. Pydantic would change what `__copy__` returns: this one."""
         return type(self).model_validate({**dict(self), **update}) if update else self
 
 

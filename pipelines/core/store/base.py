@@ -138,6 +138,9 @@ class Store(Protocol):
 
         Returns:
             The number of passages now published for the document. Idempotent.
+
+        Raises:
+            NotFoundError: nothing of this version was written; what is published stays.
         """
 
     def published(self, document_id: str) -> tuple[str, int] | None:
@@ -151,7 +154,11 @@ class Store(Protocol):
         """
 
     def passages(self, document_id: str, *, tenant: str | None = None) -> Iterator[Passage]:
-        """The published passages of a document, in document order."""
+        """The published passages of a document, in document order, read page by page.
+
+        Raises:
+            ConflictError: the document was replaced or deleted while it was read.
+        """
 
     def info(self) -> StoreInfo:
         """Current figures."""

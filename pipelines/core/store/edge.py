@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -58,41 +59,38 @@ class EdgeBackend:
         Raises:
             IndexUnavailableError: the files are damaged.
         """
-        try:
+        with _translated(f"the index at {path} cannot be opened"):
             if any(path.iterdir()):
                 self._shard = qdrant.EdgeShard.load(str(path))
             else:
                 self._shard = qdrant.EdgeShard.create(str(path), _config(dim))
-        except Exception as error:  # qdrant-edge raises bare Exception
-            raise IndexUnavailableError(f"the index at {path} cannot be opened: {error}") from error
         self._unflushed = 0
         self._index_payload(settings)
 
     def lookup(self, lookups: Sequence[Lookup]) -> list[list[Found]]:
         """See `Backend.lookup`."""
         batch = qdrant.QueryBatchRequest([_request(each) for each in lookups])
-        return [
-            [Found(str(each.id), each.score, each.payload or {}) for each in group]
-            for group in self._shard.query_batch(batch)
-        ]
+        with _translated():
+            found = self._shard.query_batch(batch)
+        return [[Found(str(each.id), each.score, each.payload or {}) for each in group] for group in found]
 
     def insert(self, points: Sequence[Point]) -> None:
         """See `Backend.insert`."""
-        mode = qdrant.UpdateMode.InsertOnly
-        self._shard.update(qdrant.UpdateOperation.upsert_points([_point(each) for each in points], update_mode=mode))
-        self._unflushed += len(points)
-        if self._unflushed >= FLUSH_EVERY:
-            self._unflushed = 0
-            self._shard.flush()
+        operation = qdrant.UpdateOperation.upsert_points(
+            [_point(each) for each in points], update_mode=qdrant.UpdateMode.InsertOnly
+        )
+        with _translated():
+            self._shard.update(operation)
+            self._unflushed += len(points)
+            if self._unflushed >= FLUSH_EVERY:
+                self._unflushed = 0
+                self._shard.flush()
 
     def apply(self, changes: Sequence[Change]) -> None:
         """See `Backend.apply`."""
         for change in changes:
-            where = render(change.where, _DIALECT)
-            if isinstance(change, Delete):
-                self._shard.update(qdrant.UpdateOperation.delete_points_by_filter(where))
-            else:
-                self._shard.update(qdrant.UpdateOperation.set_payload_by_filter(where, change.fields))
+            with _translated():
+                self._shard.update(_operation(change))
 
     def scroll(self, where: Where, fields: tuple[str, ...] = (), *, dense: bool = False) -> Iterator[Found]:
         """See `Backend.scroll`."""
@@ -105,7 +103,8 @@ class EdgeBackend:
                 with_payload=list(fields) or False,
                 with_vector=[DENSE] if dense else False,
             )
-            records, offset = self._shard.scroll(request)
+            with _translated():
+                records, offset = self._shard.scroll(request)
             for each in records:
                 vectors: Any = each.vector
                 yield Found(str(each.id), 0.0, each.payload or {}, vectors[DENSE] if dense else None)
@@ -114,17 +113,20 @@ class EdgeBackend:
 
     def count(self, where: Where) -> int:
         """See `Backend.count`."""
-        return self._shard.count(qdrant.CountRequest(exact=True, filter=render(where, _DIALECT)))
+        with _translated():
+            return self._shard.count(qdrant.CountRequest(exact=True, filter=render(where, _DIALECT)))
 
     def compact(self) -> None:
         """See `Backend.compact`. Holds the GIL: nothing else runs in this process meanwhile."""
-        self._shard.flush()
-        self._shard.optimize()
+        with _translated():
+            self._shard.flush()
+            self._shard.optimize()
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self._shard.flush()
-        self._shard.close()
+        with _translated():
+            self._shard.flush()
+            self._shard.close()
 
     def _index_payload(self, settings: IndexSettings) -> None:
         keyword = qdrant.PayloadSchemaType.Keyword
@@ -196,7 +198,11 @@ class EmbeddedStore(HybridStore):
         old = self._folder.shard(self._build)
         with self._gate.writing():
             replacement = EdgeBackend(self._folder.shard(shadow._build), self._settings, shadow._schema.dim)
-            self._folder.point_to(shadow._build)
+            try:
+                self._folder.point_to(shadow._build)
+            except OSError as error:
+                replacement.close()
+                raise IndexUnavailableError(f"the new index cannot be made live: {error.strerror}") from error
             previous, self._backend = self._open, replacement
             self._build, self._schema = shadow._build, shadow._schema
             previous.close()
@@ -222,6 +228,24 @@ class _Shadow(EmbeddedStore):
     def close(self) -> None:
         """See `Store.close`. The lock stays with the live index."""
         HybridStore.close(self)
+
+
+@contextmanager
+def _translated(what: str = "the embedded index failed") -> Iterator[None]:
+    """Turns the engine's exceptions into ours: it raises plain `Exception` for all, a full disk or a damaged file."""
+    try:
+        yield
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        raise IndexUnavailableError(f"{what}: {error}") from error
+
+
+def _operation(change: Change) -> qdrant.UpdateOperation:
+    where = render(change.where, _DIALECT)
+    if isinstance(change, Delete):
+        return qdrant.UpdateOperation.delete_points_by_filter(where)
+    return qdrant.UpdateOperation.set_payload_by_filter(where, change.fields)
 
 
 def _config(dim: int) -> qdrant.EdgeConfig:

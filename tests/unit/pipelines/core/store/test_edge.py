@@ -212,3 +212,24 @@ def test_a_file_where_the_folder_should_be_is_an_error(folder: Path) -> None:
     (folder / "passages").write_text("")
     with pytest.raises(IndexUnavailableError, match="cannot be used"):
         make(folder).open()
+
+
+def test_a_failing_engine_is_an_error_of_ours(folder: Path) -> None:
+    store = make(folder).open()
+    store._open._shard.close()
+    for fails in (store.info, lambda: versions_found(store), lambda: store.delete("d"), lambda: store.published("d")):
+        with pytest.raises(IndexUnavailableError, match="embedded index failed"):
+            fails()
+
+
+def test_a_swap_that_cannot_be_recorded_leaves_the_live_collection(folder: Path) -> None:
+    store = make(folder).open()
+    shadow = store.shadow(Schema("newer", 4))
+    blocked = folder / "passages" / "live.partial"
+    blocked.mkdir()
+    with pytest.raises(IndexUnavailableError, match="made live"):
+        store.swap(shadow)
+    assert store.info().schema == SCHEMA
+    assert versions_found(store) == []
+    store.close()
+    make(folder).open().close()
