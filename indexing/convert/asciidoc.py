@@ -23,7 +23,8 @@ _DIRECTIVE = re.compile(r"^(?:include|ifdef|ifndef|ifeval|endif|toc)::")
 _TABLE_EDGE = re.compile(r"^[|,:!]===+$")
 _CELL = re.compile(r"((?:(?<=\s)|^)(?:\d+(?:\.\d+)?[+*]|\.\d+\+)?(?:[<^>](?:\.[<^>])?|\.[<^>])?[aehlmsdv]?|)(?<!\\)\|")
 _INLINE = (
-    (re.compile(r"\b(?:https?|ftp|mailto)[^\s\[\]]*\[([^\]]*)\]"), None),
+    (re.compile(r"(?:link:)?(https?://[^\s\[\]]+)\[\^?\]"), r"\1"),
+    (re.compile(r"(?:link:)?(https?://[^\s\[\]]+)\[([^\]]+)\](?!\()"), r"[\2](\1)"),
     (re.compile(r"(?:link|xref|mailto):[^\s\[\]]*\[([^\]]*)\]"), r"\1"),
     (re.compile(r"<<[^,>]+,\s*([^>]+)>>"), r"\1"),
     (re.compile(r"<<([^>]+)>>"), r"\1"),
@@ -218,10 +219,5 @@ def _split_cells(line: str) -> list[str]:
 
 def _inline(text: str) -> str:
     for pattern, replacement in _INLINE:
-        if replacement is None:
-            text = pattern.sub(
-                lambda match: f"[{match[1]}]({match[0].split('[')[0]})" if match[1] else match[0][:-2], text
-            )
-        else:
-            text = pattern.sub(replacement, text)
+        text = pattern.sub(replacement, text)
     return text

@@ -5,6 +5,8 @@ headings, lists and whole tables of short pages, so the text itself is a walk ov
 """
 
 import re
+from html import escape
+from html.parser import HTMLParser
 
 from lxml import etree
 from lxml import html as lxml_html
@@ -47,11 +49,41 @@ def parse(text: str) -> lxml_html.HtmlElement:
     Raises:
         EmptyDocumentError: there is no element in it.
     """
+    text = _XML_DECLARATION.sub("", clean(text))
     parser = lxml_html.HTMLParser(no_network=True, remove_comments=True, remove_pis=True, huge_tree=True)
     try:
-        return lxml_html.document_fromstring(_XML_DECLARATION.sub("", clean(text)), parser=parser)
+        tree = lxml_html.document_fromstring(text, parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError) as error:
         raise EmptyDocumentError("The HTML page holds no text.") from error
+    if any("depth" in str(entry.message) for entry in parser.error_log):  # there libxml2 stopped reading
+        return lxml_html.document_fromstring(f"<p>{escape(_words(text))}</p>")
+    return tree
+
+
+class _Words(HTMLParser):
+    """Collects the text of a page without building a tree."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self._skipped = 0
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self._skipped += tag in ("script", "style")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._skipped -= tag in ("script", "style") and self._skipped > 0
+
+    def handle_data(self, data: str) -> None:
+        if not self._skipped:
+            self.words.append(data)
+
+
+def _words(text: str) -> str:
+    parser = _Words()
+    parser.feed(text)
+    parser.close()
+    return one_line(" ".join(parser.words))
 
 
 def to_markdown(tree: lxml_html.HtmlElement) -> str:

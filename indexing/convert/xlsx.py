@@ -43,7 +43,8 @@ def convert(source: SourceFile, settings: ConvertSettings) -> ConvertedDocument:
 def _whole(path: Path) -> Iterator[str]:
     from openpyxl import load_workbook
 
-    workbook = load_workbook(path, data_only=True, rich_text=False)
+    with path.open("rb") as stream:  # by path, openpyxl insists on its extensions
+        workbook = load_workbook(stream, data_only=True)
     with zipfile.ZipFile(path) as archive:
         extras = _Extras(archive)
         for name in workbook.sheetnames:
@@ -60,8 +61,10 @@ def _whole(path: Path) -> Iterator[str]:
 def _streamed(path: Path) -> Iterator[str]:
     from openpyxl import load_workbook
 
-    workbook = load_workbook(path, data_only=True, read_only=True)
+    workbook = load_workbook(path.open("rb"), data_only=True, read_only=True)  # read until the last row is given
     for sheet in workbook.worksheets:
+        if sheet.sheet_state != "visible":
+            continue
         yield f"## {one_line(sheet.title)}\n\n"
         width = 0
         for values in sheet.iter_rows(values_only=True):
