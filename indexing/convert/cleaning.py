@@ -15,7 +15,7 @@ _LINE_ENDS = re.compile("\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*){2,}")
-_HEADING = re.compile(r"^#{1,6} +(.+?)(?: +#+)? *$", re.MULTILINE)
+_HEADING = re.compile(r"^#{1,6} +(\S.*)$", re.MULTILINE)
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -59,7 +59,11 @@ def join_pages(pages: Iterable[str]) -> Iterator[str]:
 def first_heading(text: str) -> str:
     """The text of the first ATX heading, or nothing."""
     match = _HEADING.search(text)
-    return match[1].strip() if match else ""
+    if match is None:
+        return ""
+    text = match[1].rstrip()
+    closed = text.rstrip("#")  # a heading may also end in its marks
+    return closed.rstrip() if closed.endswith(" ") else text
 
 
 def one_line(text: str) -> str:

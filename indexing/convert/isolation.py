@@ -17,7 +17,7 @@ from indexing.convert.base import ConvertedDocument, SourceFile
 from indexing.convert.cleaning import PIECE_CHARS
 from indexing.convert.sniff import Format
 from pipelines.core import errors
-from pipelines.core.errors import DocumentError, DocumentTimeoutError, MalformedDocumentError
+from pipelines.core.errors import DocumentError, DocumentTimeoutError, DocumentTooLargeError, MalformedDocumentError
 from pipelines.core.settings import ConvertSettings
 
 MAX_JOBS = 200  # a worker is replaced after so many files, so that a leaking parser cannot grow for ever
@@ -32,7 +32,7 @@ class WorkerProcess:
 
     def __init__(self, settings: ConvertSettings) -> None:
         self._timeout_s = settings.timeout_s
-        self._jobs = 0
+        self.jobs = 0
         paths = os.pathsep.join(path or os.curdir for path in sys.path)
         self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
             [sys.executable, "-m", "indexing.convert.worker", settings.model_dump_json()],
@@ -53,7 +53,7 @@ class WorkerProcess:
     @property
     def usable(self) -> bool:
         """Whether it can take another file."""
-        return self._process.poll() is None and self._jobs < MAX_JOBS
+        return self._process.poll() is None and self.jobs < MAX_JOBS
 
     def run(self, request: dict[str, str]) -> dict[str, object]:
         """The worker's reply to a request. Ends the worker where there is none.
@@ -62,7 +62,7 @@ class WorkerProcess:
             DocumentTimeoutError: it took longer than `timeout_s`.
             MalformedDocumentError: the worker died.
         """
-        self._jobs += 1
+        self.jobs += 1
         expired = threading.Event()
 
         def expire() -> None:
@@ -95,13 +95,17 @@ class WorkerProcess:
         except BrokenPipeError:
             return ""
 
+    def kill(self) -> None:
+        """End the process; whoever waits for its reply is told that it died."""
+        self._process.kill()
+
     def wait(self) -> None:
         """Wait until the process is gone."""
         self._process.wait()
 
     def close(self) -> None:
         """End the process and wait until it is gone."""
-        self._process.kill()
+        self.kill()
         self.wait()
         for pipe in (self._process.stdout, self._process.stdin):
             if pipe is not None:
@@ -119,6 +123,7 @@ class WorkerPool:
         self._slots = threading.BoundedSemaphore(settings.workers)
         self._lock = threading.Lock()
         self._idle: list[WorkerProcess] = []
+        self._busy: set[WorkerProcess] = set()
         self._scratch: Path | None = None
 
     def warm_up(self) -> None:
@@ -138,9 +143,7 @@ class WorkerPool:
         request = {"path": path, "name": source.name, "format": kind.value, "target": str(target)}
         try:
             with self._slots:
-                worker = self._take()
-                reply = worker.run(request)
-                self._give(worker)
+                reply = self._run(request)
             if "error" in reply:
                 raise _ERRORS.get(str(reply["error"]), DocumentError)(str(reply["detail"]))
         except BaseException:
@@ -151,6 +154,25 @@ class WorkerPool:
         return ConvertedDocument(
             title=str(reply["title"]), parts=_read(target), paged=bool(reply["paged"]), metadata=metadata
         )
+
+    def _run(self, request: dict[str, str]) -> dict[str, object]:
+        worker = self._take()
+        try:
+            reply = worker.run(request)
+        except MalformedDocumentError:
+            if worker.jobs == 1:
+                raise
+            self._drop(worker)  # an earlier file may have left it broken: this one gets a process of its own
+            worker = self._start()
+            reply = worker.run(request)
+        finally:
+            self._drop(worker)
+        if reply.get("error") == DocumentTooLargeError.code:
+            worker.close()  # its memory is as large as it may get
+        else:
+            with self._lock:
+                self._idle.append(worker)
+        return reply
 
     def _target(self) -> Path:
         with self._lock:
@@ -163,19 +185,28 @@ class WorkerPool:
     def _take(self) -> WorkerProcess:
         with self._lock:
             worker = self._idle.pop() if self._idle else None
-        if worker is not None and worker.usable:
-            return worker
+            if worker is not None and worker.usable:
+                self._busy.add(worker)
+                return worker
         if worker is not None:
             worker.close()
-        return WorkerProcess(self._settings)
+        return self._start()
 
-    def _give(self, worker: WorkerProcess) -> None:
+    def _start(self) -> WorkerProcess:
+        worker = WorkerProcess(self._settings)
         with self._lock:
-            self._idle.append(worker)
+            self._busy.add(worker)
+        return worker
+
+    def _drop(self, worker: WorkerProcess) -> None:
+        with self._lock:
+            self._busy.discard(worker)
 
     def close(self) -> None:
-        """End all processes and remove texts that nobody read."""
+        """End all processes, also those at work, and remove texts that nobody read."""
         with self._lock:
+            for worker in self._busy:
+                worker.kill()
             for worker in self._idle:
                 worker.close()
             self._idle.clear()

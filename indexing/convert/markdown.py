@@ -41,8 +41,8 @@ def _front_matter(text: str) -> tuple[dict[str, str], str]:
 
 
 def _flat(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(_flat(item) for item in value)
+    if isinstance(value, list):  # one level only: aliases can nest lists into billions of items
+        return ", ".join(one_line(item) for item in value if isinstance(item, str))
     return one_line(str(value)) if isinstance(value, str) else ""
 
 

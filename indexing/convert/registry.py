@@ -22,8 +22,8 @@ _MODULES = {
     Format.EML: "eml",
     Format.TEXT: "text",
 }
-ISOLATED = frozenset({Format.PDF, Format.DOCX, Format.PPTX, Format.XLSX, Format.ODF, Format.HTML, Format.EML})
-"""Formats whose parsers hold the whole file and can hang or crash: read in another process."""
+ISOLATED = frozenset(Format) - {Format.TEXT, Format.MARKDOWN, Format.CSV}
+"""Formats whose parsers hold the whole file and can hang or crash: read in another process. The others are streamed."""
 
 ZIPPED = frozenset({Format.DOCX, Format.PPTX, Format.XLSX, Format.ODF})
 

@@ -65,7 +65,7 @@ _OTHER_MAGIC = (
     (b"MZ\x90", "a program"),
 )
 _HTML_START = re.compile(
-    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)[\s>]", re.IGNORECASE | re.DOTALL
+    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?>.*?-->)\s*+)*+<(?:!doctype\s+html|html)[\s>]", re.IGNORECASE | re.DOTALL
 )
 _MAX_CONTROL_SHARE = 0.05
 _CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
@@ -113,7 +113,10 @@ def _inside_zip(path: Path) -> Format:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-            kind = archive.read("mimetype")[:200] if "mimetype" in names else b""
+            kind = b""
+            if "mimetype" in names:
+                with archive.open("mimetype") as stream:
+                    kind = stream.read(200)
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise MalformedDocumentError("The file is damaged or was cut short: its parts cannot be unpacked.") from error
     if kind.startswith(b"application/vnd.oasis.opendocument."):

@@ -157,3 +157,14 @@ def test_unread_document_leaves_nothing_behind(tmp_path, monkeypatch):
         assert unread.title == "page"
         assert list((tmp_path / "scratch").glob("*/*.md"))
     assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_comments_before_text_are_judged_in_linear_time(convert):
+    assert convert("a.txt", "<!---->" * 5_000 + "no page")[1].endswith("no page")
+
+
+def test_zip_bomb_in_the_type_of_an_open_document_is_not_unpacked(convert, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mimetype", "0" * (64 * MIB))
+    with pytest.raises(UnsupportedDocumentError, match="zip archive"):
+        convert("a.odt", tmp_path / "a")

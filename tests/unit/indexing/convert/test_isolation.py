@@ -68,6 +68,17 @@ def test_worker_that_died_idle_is_replaced(pool, page):
     assert text_of(pool, page) == "# Tides\n"
 
 
+def test_closing_ends_a_conversion_at_work(hanging):
+    pool = WorkerPool(ConvertSettings(timeout_s=60))
+    closing = threading.Timer(0.5, pool.close)
+    closing.start()
+    start = time.monotonic()
+    with pytest.raises(MalformedDocumentError):
+        pool.convert(hanging, Format.HTML)
+    assert time.monotonic() - start < 10
+    closing.join()
+
+
 def test_file_that_needs_more_memory_than_allowed_fails_alone(page, tmp_path):
     large = tmp_path / "large.html"
     large.write_text("<p>" + "<i>a</i>" * 2_000_000)

@@ -127,9 +127,11 @@ def test_open_document_sheet_and_slides(convert, tmp_path):
     sheet = f'<table:table table:name="Depths">{row}</table:table-row>{row}</table:table-row></table:table>'
     text = convert("a.ods", write_odf(tmp_path / "s", sheet, "spreadsheet"))[1]
     assert text == "## Depths\n\n| a | b |\n| --- | --- |\n| a | b |\n"
-    page = '<draw:page><draw:frame presentation:class="title"><draw:text-box><text:p>{}</text:p></draw:text-box></draw:frame></draw:page>'
-    document, text = convert(
-        "a.odp", write_odf(tmp_path / "p", page.format("One") + page.format("Two"), "presentation")
+    slides = "".join(
+        f'<draw:page><draw:frame presentation:class="title"><draw:text-box><text:p>{title}</text:p></draw:text-box>'
+        "</draw:frame></draw:page>"
+        for title in ("One", "Two")
     )
+    document, text = convert("a.odp", write_odf(tmp_path / "p", slides, "presentation"))
     assert document.paged
     assert text == f"# One\n{PAGE_BREAK}\n# Two\n"
