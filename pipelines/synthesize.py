@@ -14,7 +14,7 @@ from pipelines.core.prompts import prompt
 from pipelines.core.session import Session, Stopwatch
 from pipelines.core.settings import SynthesizeSettings
 from pipelines.core.sync import run_sync
-from pipelines.core.text import content_words, estimate_tokens
+from pipelines.core.text import estimate_tokens, terms
 from pipelines.core.types import AnswerStatus, Draft, Evidence, EvidenceItem, Question, StageReceipt, Usage
 
 REFUSAL = "INSUFFICIENT_EVIDENCE"
@@ -54,7 +54,7 @@ class ExtractiveWriter:
         return draft
 
     def draft(self, question: str, evidence: Evidence) -> Draft:
-        """The best sentences, one passage's together, in the order of the best of each."""
+        """The best sentences, one a line, one passage's together, in the order of the best of each."""
         chosen: list[tuple[EvidenceItem, int, str]] = []
         for _, item, index in _ranked(question, evidence.items):
             text = shown(item.passage.quote(item.passage.sentences[index]))
@@ -62,7 +62,7 @@ class ExtractiveWriter:
                 chosen.append((item, index, text))
         order = {item.number: at for at, (item, _, _) in reversed(list(enumerate(chosen)))}
         chosen.sort(key=lambda each: (order[each[0].number], each[1]))
-        return Draft(text=" ".join(f"{text} [{item.number}]" for item, _, text in chosen))
+        return Draft(text="\n".join(f"{text} [{item.number}]" for item, _, text in chosen))
 
 
 class ModelWriter:
@@ -226,7 +226,7 @@ def _affordable(items: Sequence[EvidenceItem], max_tokens: int | None, output: i
 
 def _ranked(question: str, items: Sequence[EvidenceItem]) -> list[tuple[float, EvidenceItem, int]]:
     """Kept sentences, best first; by words shared with the question where the pruner gave no scores."""
-    asked = set(content_words(question))
+    asked = terms(question)
     ranked = []
     for item in items:
         for index in item.kept:
@@ -234,11 +234,11 @@ def _ranked(question: str, items: Sequence[EvidenceItem]) -> list[tuple[float, E
                 score = item.scores[index]
             else:
                 quote = item.passage.quote(item.passage.sentences[index])
-                score = len(asked & set(content_words(quote))) / max(1, len(asked))
+                score = len(asked & terms(quote)) / max(1, len(asked))
             ranked.append((score, item, index))
     return sorted(ranked, key=lambda each: (-each[0], each[1].number, each[2]))
 
 
 def _same(left: str, right: str) -> bool:
-    a, b = set(content_words(left)), set(content_words(right))
+    a, b = terms(left), terms(right)
     return bool(a and b) and len(a & b) / min(len(a), len(b)) >= SAME_SHARE

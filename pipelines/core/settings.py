@@ -129,10 +129,10 @@ class RetrieveSettings(Section):
 
     top_k: int = Field(20, ge=1, le=500, description="Passages handed on to pruning.")
     candidates: int = Field(100, ge=1, le=2000, description="Passages that each ranking contributes to the fusion.")
-    rrf_k: int = Field(60, ge=1, description="The constant k of reciprocal rank fusion.")
+    rrf_k: int = Field(5, ge=1, description="The constant k of reciprocal rank fusion.")
     dense_weight: Weight = Field(1.0, description="Votes of the dense ranking.")
-    bm25_weight: Weight = Field(0.5, description="Votes of the BM25 ranking.")
-    section_weight: Weight = Field(0.25, description="Votes of passages in the best sections; 0 turns descent off.")
+    bm25_weight: Weight = Field(0.9, description="Votes of the BM25 ranking.")
+    section_weight: Weight = Field(0.1, description="Votes of passages in the best sections; 0 turns descent off.")
     sections: int = Field(5, ge=1, le=100, description="Sections that retrieval descends into.")
 
 
@@ -142,7 +142,7 @@ class PruneSettings(Section):
     max_passages: int = Field(8, ge=1, le=100, description="Passages that may become evidence.")
     budget_tokens: int = Field(1500, ge=50, description="Tokens of evidence handed to synthesis.")
     min_sufficiency: float = Field(
-        0.5, ge=0, le=1, description="Estimated probability of an answer below which Strata abstains."
+        0.37, ge=0, le=1, description="Estimated probability of an answer below which Strata abstains."
     )
     timeout_s: Seconds = Field(10.0, description="After this long the retrieval scores alone decide.")
 
@@ -183,7 +183,7 @@ class ConvertSettings(Section):
 class SplitSettings(Section):
     """Making passages. Changing this makes every document new: the next ingest embeds all of them again."""
 
-    max_words: int = Field(160, ge=20, le=2000, description="Words of a passage, its sentences never cut.")
+    max_words: int = Field(320, ge=20, le=2000, description="Words of a passage, its sentences never cut.")
 
 
 class IngestSettings(Section):
@@ -193,15 +193,25 @@ class IngestSettings(Section):
     max_attempts: int = Field(5, ge=1, le=20, description="Tries of a document before it ends as failed.")
 
 
+class QueueSettings(Section):
+    """The queue that moves work between processes; what is to be done stands in the state database."""
+
+    url: SecretStr = Field(SecretStr("memory://"), description="Celery broker; `memory://` stays in this process.")
+
+
 class ApiSettings(Section):
     """The REST service."""
 
     host: str = Field("127.0.0.1", description="Address to bind.")
     port: int = Field(8000, ge=0, le=65535, description="Port to bind; 0 takes a free one.")
-    max_body_bytes: Bytes = Field(64 * MIB, description="Largest request body.")
+    max_body_bytes: Bytes = Field(64 * MIB, description="Largest request body that submits documents.")
+    max_question_bytes: Bytes = Field(MIB, description="Largest body of every other request.")
     max_files: int = Field(100, ge=1, description="Most documents in one submission.")
     max_concurrent_questions: int = Field(
         16, ge=1, description="Questions answered at a time; more are told to come back."
+    )
+    shutdown_s: Seconds = Field(
+        10.0, description="At shutdown, time for running requests, and then for the batch being indexed, to end."
     )
 
 
@@ -224,6 +234,7 @@ class Settings(Section):
     convert: ConvertSettings = ConvertSettings()
     split: SplitSettings = SplitSettings()
     ingest: IngestSettings = IngestSettings()
+    queue: QueueSettings = QueueSettings()
     api: ApiSettings = ApiSettings()
 
     @model_validator(mode="after")

@@ -28,9 +28,10 @@ class PlanResult(Value):
 
 
 class PruneTask(Task):
-    """Keep what carries evidence. `hits` come best first."""
+    """Keep what carries evidence. `hits` come best first; `question` stands alone, `asked` is the last turn."""
 
     question: str
+    asked: str
     hits: tuple[Hit, ...]
 
 

@@ -1,18 +1,24 @@
-"""Words and tokens, for stages that count or compare them."""
+"""Words, terms and tokens, for stages that count or compare them."""
 
 import math
 import re
 import unicodedata
+from functools import lru_cache
+
+import snowballstemmer
 
 CHARS_PER_TOKEN = 4
 _WORD = re.compile(r"\w+(?:[.,:/'’-]\w+)*")
+_POSSESSIVE = re.compile(r"['’]s?$")
 _STOP = frozenset(
-    """a about after all also am an and any are as at be been before being between both but by can could did do does
-    doing done during each few for from further had has have having he her here hers him his how i if in into is it its
-    itself just me more most my no nor not now of off on once only or other our out over own s same she should so some
-    such t than that the their them then there these they this those through to too under until up very was we were
-    what when where which while who whom whose why will with would you your""".split()
+    """a about above after all also am an and any are as at be been before being between both but by can could did do
+    does doing done during each few for from further get give had has have having he her here hers him his how i if in
+    into is it its itself just know like make many may me might more most much must my need no nor not now of off on
+    once one only or other our out over own please s same shall she should so some such t tell than that the their them
+    then there these they this those through to too under until up use used using very want was we were what when where
+    which while who whom whose why will with would you your""".split()
 )
+_STEMMER = snowballstemmer.stemmer("english")
 
 
 def estimate_tokens(text: str) -> int:
@@ -28,19 +34,17 @@ def fold(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def words(text: str) -> list[str]:
-    """Words and numbers, folded, in order. `3.5`, `1,200` and `N-1234` are one word each."""
-    return _WORD.findall(fold(text))
-
-
 def content_words(text: str) -> list[str]:
-    """The words that say what a text is about, in order, plurals made singular."""
-    return [_singular(word) for word in words(text) if word not in _STOP]
+    """The words and numbers that say what a text is about, folded, in order. `3.5` and `n-1234` are one word each."""
+    words = (_POSSESSIVE.sub("", word) for word in _WORD.findall(fold(text)))
+    return [word for word in words if word and word not in _STOP]
 
 
-def _singular(word: str) -> str:
-    if len(word) > 4 and word.endswith("ies"):
-        return word[:-3] + "y"
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return word[:-1]
-    return word
+def terms(text: str) -> frozenset[str]:
+    """The distinct content words of a text, as stems."""
+    return frozenset(_stem(word) for word in content_words(text))
+
+
+@lru_cache(maxsize=1 << 16)
+def _stem(word: str) -> str:
+    return str(_STEMMER.stemWord(word))
