@@ -53,9 +53,9 @@ class TextWriter(Protocol):
             MalformedDocumentError: the piece holds a lone surrogate, which no text file can.
         """
 
-    def __enter__(self) -> Self: ...  # noqa: D105
+    def __enter__(self) -> Self: ...
 
-    def __exit__(  # noqa: D105
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
