@@ -110,14 +110,22 @@ class Ingestion:
             return f"unreadable:{error.errno}", size, ""
         return blob.sha256, blob.size_bytes, blob.key
 
-    def work(self, observer: Callable[[WorkItem, Outcome | StrataError], None] = lambda *_: None) -> int:
+    def work(
+        self,
+        observer: Callable[[WorkItem, Outcome | StrataError], None] = lambda *_: None,
+        *,
+        stop: threading.Event | None = None,
+    ) -> int:
         """Works until nothing is queued, and returns how many documents ended. Interrupted work is given back.
+
+        Args:
+            stop: Once set, no further document is begun; those begun are finished.
 
         Raises:
             StrataError: the index or the state could not be used.
         """
         self.delete_marked()
-        shift = _Shift(self._ledger)
+        shift = _Shift(self._ledger, stop or threading.Event())
         ended = 0
 
         def end(outcome: Outcome) -> None:
@@ -191,15 +199,15 @@ class Ingestion:
 class _Shift:
     """What one worker holds, and its leases."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, stop: threading.Event) -> None:
+        self._ledger, self._stop = ledger, stop
         self._owner = owner_id()
         self._waiting: list[WorkItem] = []
         self.held: dict[str, WorkItem] = {}
 
     def items(self) -> Iterator[WorkItem]:
         """Claims item after item until nothing is queued."""
-        while True:
+        while not self._stop.is_set():
             if not self._waiting:
                 self._waiting = self._ledger.claim(CLAIM, self._owner, LEASE_S)
             if not self._waiting:

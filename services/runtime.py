@@ -192,7 +192,7 @@ class Runtime:
         """
         import asyncio
 
-        self._check(question)
+        self.check(question)
         pipeline = await asyncio.to_thread(lambda: self.answer_pipeline)
         from pipelines.answer import answer
 
@@ -206,12 +206,18 @@ class Runtime:
         Raises:
             InvalidRequestError: the text is empty or too long.
         """
-        self._check(Question(text=text))
+        self.check(Question(text=text))
         fusion = Fusion.of(self.settings.retrieve)
         vector = self.encoder.embed([text]).vectors[0]
         return self.store.search([RankedQuery(text, vector)], limit=limit, fusion=fusion, filter=filter)
 
-    def _check(self, question: Question) -> None:
+    def check(self, question: Question) -> None:
+        """Refuses a question that `ask` would refuse.
+
+        Raises:
+            InvalidRequestError: it is empty.
+            RequestTooLargeError: it is longer than the settings allow.
+        """
         limits = self.settings.answer
         if not question.text.strip():
             raise InvalidRequestError("The question is empty.")

@@ -1,0 +1,95 @@
+"""A Celery worker inside this process, for the mode in which nothing needs to be installed."""
+
+import logging
+import threading
+import uuid
+from typing import Any
+
+from celery.worker import WorkController
+
+from services.runtime import Runtime
+from services.worker.app import INGEST, build_app, nudge, register_ingest
+from services.worker.ingester import Ingester
+
+READY_S = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+class EmbeddedWorker:
+    """Ingests in a background thread, sharing this process's encoder and index. Installs no signal handlers.
+
+    Ingestion takes one thread: a forward pass already uses every core, and the embedded index has one writer.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._ingester = Ingester(runtime.ingestion, runtime.ledger)
+        self._app = build_app(runtime.settings.queue, queue=f"{INGEST}.{uuid.uuid4().hex[:8]}")
+        register_ingest(self._app, self._ingester)
+        self._ready = threading.Event()
+        self._controller: Any = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the worker takes work."""
+        return self._ready.is_set() and self._thread is not None and self._thread.is_alive()
+
+    @property
+    def failing(self) -> bool:
+        """Whether ingestion as a whole fails, and is tried again after a pause."""
+        return self._ingester.failing
+
+    def start(self) -> None:
+        """Starts the worker and resumes what a killed process left.
+
+        Raises:
+            StrataError: the index or the state could not be opened.
+            RuntimeError: the worker did not start.
+        """
+        _ = self._runtime.store  # holds the lock of an embedded index, so nobody else has leases
+        self._runtime.ledger.reclaim(everyone=self._runtime.settings.index.mode == "embedded")
+        for name in ("celery", "kombu"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self._controller = WorkController(
+            app=self._app,
+            pool="threads",
+            concurrency=1,
+            without_mingle=True,
+            without_gossip=True,
+            without_heartbeat=True,
+            ready_callback=lambda _: self._ready.set(),
+        )
+        self._thread = threading.Thread(target=self._controller.start, name="strata-worker", daemon=True)
+        self._thread.start()
+        if not self._ready.wait(READY_S):
+            raise RuntimeError("the embedded worker did not start")
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Says that there is work. Never fails: the ledger has it, and the next nudge brings it up again."""
+        try:
+            nudge(self._app)
+        except Exception as error:
+            logger.warning("the queue could not be reached (%s); accepted work waits", type(error).__name__)
+
+    def stop(self, timeout_s: float) -> bool:
+        """Ends the worker; documents begun are finished as far as the time allows, the others stay queued.
+
+        Returns:
+            Whether it ended in time. If not, it ends when the index is closed, and its work is given back.
+        """
+        self._ingester.stop.set()
+        if self._thread is None:
+            return True
+        # The controller waits for the running task, so its stop has a thread of its own.
+        stopper = threading.Thread(target=self._controller.stop, name="strata-worker-stop", daemon=True)
+        stopper.start()
+        stopper.join(timeout_s)
+        self._thread.join(0 if stopper.is_alive() else timeout_s)
+        self._app.close()
+        ended = not stopper.is_alive() and not self._thread.is_alive()
+        if not ended:
+            logger.warning("the batch being indexed did not end within %g s; it is resumed at the next start", timeout_s)
+        return ended
