@@ -1,0 +1,1 @@
+"""Measures the real stages on real data, beside baselines from the same run."""
