@@ -111,6 +111,10 @@ def _latex(equation: etree._Element) -> str:
 
 
 def _write_numbers(root: etree._Element, numbering: Numbering) -> None:
+    for alternative in find_all(
+        root, "Choice"
+    ):  # the same text box once more, for newer readers: mammoth reads the other
+        alternative.clear()
     for paragraph in find_all(root, "p"):
         if etree.QName(paragraph).namespace != etree.QName(root).namespace or not text_of(paragraph).strip():
             continue

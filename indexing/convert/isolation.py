@@ -125,6 +125,7 @@ class WorkerPool:
         self._idle: list[WorkerProcess] = []
         self._busy: set[WorkerProcess] = set()
         self._scratch: Path | None = None
+        self._closed = False
 
     def warm_up(self) -> None:
         """Start a process, so that the first file does not wait for it."""
@@ -160,7 +161,7 @@ class WorkerPool:
         try:
             reply = worker.run(request)
         except MalformedDocumentError:
-            if worker.jobs == 1:
+            if worker.jobs == 1 or self._closed:
                 raise
             self._drop(worker)  # an earlier file may have left it broken: this one gets a process of its own
             worker = self._start()
@@ -205,6 +206,7 @@ class WorkerPool:
     def close(self) -> None:
         """End all processes, also those at work, and remove texts that nobody read."""
         with self._lock:
+            self._closed = True
             for worker in self._busy:
                 worker.kill()
             for worker in self._idle:
