@@ -41,6 +41,7 @@ def prepare(path: Path) -> bytes:
         if main in members:
             root = parse_xml(members[main])
             _write_charts(root, archive, main)
+            _keep_one_alternative(root)
             _write_equations(root)
             _drop_pictures(root)
             folder = posixpath.dirname(main)
@@ -110,11 +111,17 @@ def _latex(equation: etree._Element) -> str:
 # --- Numbers -------------------------------------------------------------------------------------------------------
 
 
+def _keep_one_alternative(root: etree._Element) -> None:
+    """Text boxes are stored twice, for newer and older readers. Mammoth reads the `Fallback` alone."""
+    for choice in find_all(root, "Choice"):
+        parent = choice.getparent()
+        if parent is not None and find(parent, "Fallback") is None:
+            choice.tag = f"{{{etree.QName(choice).namespace}}}Fallback"
+        else:
+            choice.clear()
+
+
 def _write_numbers(root: etree._Element, numbering: Numbering) -> None:
-    for alternative in find_all(
-        root, "Choice"
-    ):  # the same text box once more, for newer readers: mammoth reads the other
-        alternative.clear()
     for paragraph in find_all(root, "p"):
         if etree.QName(paragraph).namespace != etree.QName(root).namespace or not text_of(paragraph).strip():
             continue

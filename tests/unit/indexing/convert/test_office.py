@@ -48,6 +48,16 @@ def test_word_tables_and_equations(convert, tmp_path):
     assert text == "| a | b |\n| --- | --- |\n| c | d |\n\n$\\frac{a}{b}$\n"
 
 
+@pytest.mark.parametrize("with_fallback", [True, False])
+def test_text_stored_twice_is_read_and_counted_once(convert, tmp_path, with_fallback):
+    inside = paragraph("Aside", '<w:pStyle w:val="H1"/>')
+    names = 'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
+    fallback = f"<mc:Fallback>{inside}</mc:Fallback>" if with_fallback else ""
+    body = f"<mc:AlternateContent {names}><mc:Choice>{inside}</mc:Choice>{fallback}</mc:AlternateContent>"
+    text = convert("a.docx", write_docx(tmp_path / "a", body + paragraph("Next", '<w:pStyle w:val="H1"/>'), PARTS))[1]
+    assert text == "# I. Aside\n\n# II. Next\n"
+
+
 @pytest.mark.parametrize(
     ("number", "form", "expected"),
     [(4, "decimal", "4"), (28, "lowerLetter", "bb"), (2, "upperLetter", "B"), (1994, "upperRoman", "MCMXCIV")],
