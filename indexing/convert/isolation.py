@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -179,6 +180,8 @@ class WorkerPool:
         with self._lock:
             if self._scratch is None:
                 self._scratch = Path(tempfile.mkdtemp(prefix="strata-convert-"))
+                # Also where nobody comes to call `close`: an interrupt, a script that just ends.
+                weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
         handle, name = tempfile.mkstemp(dir=self._scratch, suffix=".md")
         os.close(handle)
         return Path(name)

@@ -130,7 +130,7 @@ def run_script(tmp_path: Path, argument: Path) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)},
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)},
     )
 
 
@@ -141,7 +141,7 @@ def test_script_without_main_guard_runs_once(tmp_path, page):
     assert output.rstrip().endswith("# Tides")
 
 
-def test_keyboard_interrupt_leaves_no_process_behind(tmp_path, hanging):
+def test_keyboard_interrupt_leaves_no_process_and_no_file_behind(tmp_path, hanging):
     process = run_script(tmp_path, hanging.path)
     assert process.stdout is not None
     assert process.stdout.readline() == "main\n"
@@ -151,3 +151,4 @@ def test_keyboard_interrupt_leaves_no_process_behind(tmp_path, hanging):
     process.communicate(timeout=10)
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
+    assert not list(tmp_path.glob("strata-convert-*"))
