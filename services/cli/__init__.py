@@ -1,0 +1,1 @@
+"""The command line. Nothing here imports a heavy library before a command needs it."""

@@ -1,0 +1,100 @@
+"""Shows how an ingest goes: a bar on a terminal, a line now and then elsewhere. Always on standard error."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from services.cli.render import console, duration, line
+
+INTERVAL_S = 5.0
+
+
+class Progress(Protocol):
+    """Hears of each document as it ends."""
+
+    def advance(self, passages: int = 0) -> None:
+        """Counts one more document, with the passages that it has."""
+
+
+@contextmanager
+def progress(what: str, total: int, *, quiet: bool = False) -> Iterator[Progress]:
+    """Shows the progress of `total` documents until left."""
+    if quiet or total == 0:
+        yield _Silent()
+    elif console(stderr=True).is_terminal:
+        with _Bar(what, total) as bar:
+            yield bar
+    else:
+        yield _Lines(what, total)
+
+
+class _Silent:
+    def advance(self, passages: int = 0) -> None:
+        pass
+
+
+class _Lines:
+    """At most one line in `INTERVAL_S` seconds, and one at the end."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what, self._total = what, total
+        self._done = self._passages = 0
+        self._started = self._told = time.monotonic()
+
+    def advance(self, passages: int = 0) -> None:
+        self._done += 1
+        self._passages += passages
+        now = time.monotonic()
+        if now - self._told >= INTERVAL_S:
+            self._told = now
+            rate = self._done / (now - self._started)
+            left = duration(max(0, self._total - self._done) / rate)
+            passed = f", {self._passages:,} passages" if self._passages else ""
+            line(
+                f"{self._what}: {self._done}/{self._total} documents, {rate:.1f}/s{passed}, about {left} left",
+                stderr=True,
+            )
+
+
+class _Bar:
+    def __init__(self, what: str, total: int) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+        from rich.progress import Progress as RichProgress
+
+        self._progress = RichProgress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("documents"),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console(stderr=True),
+            transient=True,
+        )
+        self._task = self._progress.add_task(what, total=total, rate="")
+        self._passages = 0
+
+    def __enter__(self) -> "_Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def advance(self, passages: int = 0) -> None:
+        self._passages += passages
+        self._progress.advance(self._task)
+        speed = self._progress.tasks[0].finished_speed or self._progress.tasks[0].speed
+        parts = [f"{speed:.1f}/s" if speed else "", f"{self._passages:,} passages" if self._passages else ""]
+        self._progress.update(self._task, rate=" · ".join(part for part in parts if part))
