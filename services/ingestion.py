@@ -1,8 +1,7 @@
 """Batch ingestion: what is accepted is in ledger and blob store; workers take it from there until none is left."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import BinaryIO
@@ -10,15 +9,16 @@ from typing import BinaryIO
 from indexing.identity import document_id, document_version
 from indexing.stream import Indexed, Outcome
 from indexing.stream import Submission as PipelineSubmission
-from pipelines.core.blobs import BlobStore
+from pipelines.core.blobs import FolderBlobs
 from pipelines.core.errors import DocumentTooLargeError, MalformedDocumentError, RequestTooLargeError, StrataError
 from pipelines.core.settings import Settings
-from pipelines.core.state import Job, Ledger, Submission, WorkItem, owner_id
+from pipelines.core.state import DocumentStatus, Job, Ledger, Submission, WorkItem, owner_id
 from pipelines.core.store import Store
 from pipelines.core.types import Scalar
+from services.shift import CLAIM, LEASE_S, Shift
 
-LEASE_S = 60.0
-CLAIM = 16
+UNUSED_S = 3600.0
+DROP = 500
 TITLE_KEY = "title"
 
 RunPipeline = Callable[[Iterable[PipelineSubmission], Callable[[Outcome], None]], object]
@@ -54,13 +54,14 @@ class Ingestion:
         settings: Settings,
         *,
         ledger: Ledger,
-        blobs: BlobStore,
+        blobs: FolderBlobs,
         store: Callable[[], Store],
         run: RunPipeline,
         fingerprint: str,
     ) -> None:
         self._settings, self._ledger, self._blobs = settings, ledger, blobs
         self._store, self._run, self._fingerprint = store, run, fingerprint
+        self._recovered = False
 
     def accept(self, tenant: str, documents: Iterable[NewDocument]) -> Job:
         """Stores the bytes, then records the batch, all of it or nothing.
@@ -124,19 +125,19 @@ class Ingestion:
         Raises:
             StrataError: the index or the state could not be used.
         """
+        self._recover()
         self.delete_marked()
-        shift = _Shift(self._ledger, stop or threading.Event())
+        shift = Shift(self._ledger, stop or threading.Event())
         ended = 0
 
         def end(outcome: Outcome) -> None:
             nonlocal ended
-            item = shift.held[outcome.submission.document_id]
+            item = shift.end(outcome.submission.document_id)
             if isinstance(outcome, Indexed):
                 self._ledger.finish(item, passages=outcome.passages, title=outcome.title, text_key=outcome.text_key)
                 self._drop(item.replaces)
             else:
                 self._ledger.fail(item, outcome.error)
-            del shift.held[outcome.submission.document_id]
             ended += 1
             observer(item, outcome)
 
@@ -148,14 +149,13 @@ class Ingestion:
         return ended
 
     def _submissions(
-        self, first: WorkItem, shift: "_Shift", observer: Callable[[WorkItem, Outcome | StrataError], None]
+        self, first: WorkItem, shift: Shift, observer: Callable[[WorkItem, Outcome | StrataError], None]
     ) -> Iterator[PipelineSubmission]:
         item: WorkItem | None = first
         items = shift.items()
         while item is not None:
             if error := self._unreadable(item):
-                self._ledger.fail(item, error)
-                del shift.held[item.document_id]
+                self._ledger.fail(shift.end(item.document_id), error)
                 observer(item, error)
             else:
                 title = item.metadata.get(TITLE_KEY)
@@ -191,48 +191,20 @@ class Ingestion:
                     self._drop(deletion.keys)
         return deleted
 
-    def _drop(self, keys: Iterable[str]) -> None:
-        for key in self._ledger.unreferenced(tuple(keys)):
-            self._blobs.delete(key)
+    def _recover(self) -> None:
+        """Once a process, when there is work: frees what a killed process held, and removes what it left half-written."""
+        documents = self._ledger.counts().documents
+        if self._recovered or not documents[DocumentStatus.QUEUED] + documents[DocumentStatus.RUNNING]:
+            return
+        self._store()
+        if self._settings.index.mode == "embedded":
+            self._ledger.reclaim(everyone=True)  # the index's lock is ours, so nobody else is at work
+        self._blobs.remove_partial()
+        self._drop(list(self._blobs.keys(unused_for_s=UNUSED_S)))
+        self._recovered = True
 
-
-class _Shift:
-    """What one worker holds, and its leases."""
-
-    def __init__(self, ledger: Ledger, stop: threading.Event) -> None:
-        self._ledger, self._stop = ledger, stop
-        self._owner = owner_id()
-        self._waiting: list[WorkItem] = []
-        self.held: dict[str, WorkItem] = {}
-
-    def items(self) -> Iterator[WorkItem]:
-        """Claims item after item until nothing is queued."""
-        while not self._stop.is_set():
-            if not self._waiting:
-                self._waiting = self._ledger.claim(CLAIM, self._owner, LEASE_S)
-            if not self._waiting:
-                return
-            item = self._waiting.pop(0)
-            self.held[item.document_id] = item
-            yield item
-
-    @contextmanager
-    def keep_leases(self) -> Iterator[None]:
-        """Prolongs the leases in the background; what is left at the end is given back."""
-        stop = threading.Event()
-        thread = threading.Thread(target=self._prolong, args=(stop,), name="strata-leases", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-            for item in [*self.held.values(), *self._waiting]:
-                self._ledger.release(item)
-
-    def _prolong(self, stop: threading.Event) -> None:
-        while not stop.wait(LEASE_S / 3):
-            try:
-                self._ledger.extend([*self.held.values(), *self._waiting], LEASE_S)
-            except StrataError:
-                continue  # the next round tries again; two may fail before a lease ends
+    def _drop(self, keys: Sequence[str]) -> None:
+        """Removes blobs that nothing needs, except new ones: somebody may be about to submit them."""
+        for first in range(0, len(keys), DROP):
+            for key in self._ledger.unreferenced(keys[first : first + DROP]):
+                self._blobs.delete(key, unused_for_s=UNUSED_S)

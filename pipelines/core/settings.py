@@ -190,7 +190,7 @@ class IngestSettings(Section):
     """The document path as a whole."""
 
     batch_passages: int = Field(256, ge=1, le=8192, description="Passages embedded and written together.")
-    max_attempts: int = Field(5, ge=1, le=20, description="Tries of a document before it ends as failed.")
+    max_attempts: int = Field(3, ge=1, le=20, description="Tries of a document before it ends as failed.")
 
 
 class QueueSettings(Section):

@@ -1,0 +1,80 @@
+"""One worker's turn at the ledger: what it holds, and the leases that keep others off."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipelines.core.errors import StrataError
+from pipelines.core.state import Ledger, WorkItem, owner_id
+
+LEASE_S = 60.0
+CLAIM = 16
+
+
+class Shift:
+    """Claims documents one after the other and prolongs their leases until they end.
+
+    Args:
+        stop: Once set, no further document is handed out.
+    """
+
+    def __init__(self, ledger: Ledger, stop: threading.Event) -> None:
+        self._ledger, self._stop = ledger, stop
+        self._owner = owner_id()
+        self._lock = threading.Lock()
+        self._waiting: list[WorkItem] = []
+        self._held: dict[str, WorkItem] = {}
+        self._unwanted: set[str] = set()
+
+    def items(self) -> Iterator[WorkItem]:
+        """Claims until nothing is queued. Work that nobody wants any more is given back instead of handed out."""
+        while not self._stop.is_set() and (item := self._next()):
+            if item.token in self._unwanted:
+                self.end(item.document_id)
+                self._ledger.release(item)
+            else:
+                yield item
+
+    def _next(self) -> WorkItem | None:
+        if not self._waiting:
+            claimed = self._ledger.claim(CLAIM, self._owner, LEASE_S)
+            with self._lock:
+                self._waiting = claimed
+        with self._lock:
+            if not self._waiting:
+                return None
+            item = self._waiting.pop(0)
+            self._held[item.document_id] = item
+            return item
+
+    def end(self, document_id: str) -> WorkItem:
+        """Takes a document off the shift and returns it."""
+        with self._lock:
+            return self._held.pop(document_id)
+
+    @contextmanager
+    def keep_leases(self) -> Iterator[None]:
+        """Prolongs the leases in the background; what is left at the end is given back."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._prolong, args=(stop,), name="strata-leases", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            for item in self._all():
+                self._ledger.release(item)
+
+    def _prolong(self, stop: threading.Event) -> None:
+        while not stop.wait(LEASE_S / 3):
+            items = self._all()
+            try:
+                wanted = self._ledger.extend(items, LEASE_S)
+            except StrataError:
+                continue  # the next round tries again; two may fail before a lease ends
+            self._unwanted |= {item.token for item in items} - wanted
+
+    def _all(self) -> list[WorkItem]:
+        with self._lock:
+            return [*self._held.values(), *self._waiting]
