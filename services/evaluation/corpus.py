@@ -3,32 +3,41 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from haystack import Pipeline
+from haystack.core.errors import PipelineRuntimeError
+
+from indexing.embed import PassageEmbedder
 from indexing.identity import LAYOUT, document_id, document_version
+from indexing.read import OpenDocument
+from indexing.split import PassageSplitter, Splitter
 from indexing.stream import Outcome, Rejected, Stream, Submission
+from indexing.write import PassageWriter
+from pipelines.core.encoders import Encoder
 from pipelines.core.settings import IndexSettings, Settings, StateSettings
 from pipelines.core.types import DEFAULT_TENANT
 from services.evaluation.sets import CorpusDocument, EvaluationSet
 from services.runtime import Runtime
 
-if TYPE_CHECKING:
-    from haystack import Pipeline
-
-    from indexing.read import OpenDocument
-
 COMPLETE = "complete.json"
 """Names the rejected documents; there only while every other document of the corpus is in the index."""
 
-Progress = Callable[[int, int], None]
-"""Hears how many documents of how many are in the index."""
+
+class Progress(Protocol):
+    """Hears of each document as it is found in the index or brought there, with its passages."""
+
+    def advance(self, passages: int = 0) -> None: ...  # noqa: D102
+
+
+Begin = Callable[[str, int], AbstractContextManager[Progress]]
+"""Shows the progress of something over so many documents, until left."""
 
 
 def corpus_settings(settings: Settings, evaluated: EvaluationSet, root: Path) -> Settings:
     """The settings with index, blobs and state in a folder of their own under `root`, named by all that shapes it."""
-    from pipelines.core.encoders import Encoder
-
     index = IndexSettings(
         metadata_fields=dict.fromkeys(evaluated.adapter.metadata_fields, "keyword"),
         bm25_average_words=settings.index.bm25_average_words,
@@ -47,18 +56,18 @@ class CorpusIndex:
         self._evaluated, self._runtime = evaluated, runtime
         self._marker = runtime.settings.data_dir / COMPLETE
 
-    def ensure(self, progress: Progress) -> tuple[str, ...]:
+    def ensure(self, begin: Begin) -> tuple[str, ...]:
         """Indexes what is missing; returns the ids of documents that cannot be indexed.
 
         Raises:
             ConflictError: another process holds this index.
+            InvalidRequestError: the corpus is malformed.
         """
         store = self._runtime.store
         if not self._marker.exists():
-            fresh = store.info().passages == 0
-            documents = self._evaluated.corpus()
-            rejected = self._add(documents if fresh else self._missing(documents), progress, resumed=not fresh)
-            self._complete(rejected)
+            resumed = store.info().passages > 0
+            with begin("Indexing", self._evaluated.documents) as progress:
+                self._complete(self._add(self._missing(progress, resumed), progress, resumed))
         return tuple(json.loads(self._marker.read_text())["rejected"])
 
     def remove(self, ids: Iterable[str]) -> None:
@@ -67,26 +76,28 @@ class CorpusIndex:
         for each in ids:
             self._runtime.store.delete(document_id(DEFAULT_TENANT, each))
 
-    def _missing(self, documents: Iterable[CorpusDocument]) -> Iterator[CorpusDocument]:
-        for document in documents:
-            if self._runtime.store.published(document_id(DEFAULT_TENANT, document.id)) is None:
-                yield document
+    def _missing(self, progress: Progress, resumed: bool) -> Iterator[CorpusDocument]:
+        for document in self._evaluated.corpus():
+            if resumed and self._runtime.store.published(document_id(DEFAULT_TENANT, document.id)):
+                progress.advance()
             else:
-                self._present += 1
+                yield document
 
-    def _add(self, documents: Iterable[CorpusDocument], progress: Progress, *, resumed: bool) -> list[str]:
+    def _add(self, documents: Iterable[CorpusDocument], progress: Progress, resumed: bool) -> list[str]:
         rejected: list[str] = []
-        self._present = 0
 
         def observe(outcome: Outcome) -> None:
-            self._present += 1
             if isinstance(outcome, Rejected):
                 rejected.append(outcome.submission.source)
-            progress(self._present, self._evaluated.documents)
+                progress.advance()
+            else:
+                progress.advance(outcome.passages)
 
         stream = Stream(self._open(document, resumed) for document in documents)
-        self._pipeline().run({"split": {"documents": stream}, "write": {"observer": observe}})
-        progress(self._present, self._evaluated.documents)
+        try:
+            self._pipeline().run({"split": {"documents": stream}, "write": {"observer": observe}})
+        except PipelineRuntimeError as error:
+            raise error.__cause__ or error from None
         return rejected
 
     def _complete(self, rejected: list[str]) -> None:
@@ -94,28 +105,18 @@ class CorpusIndex:
         partial.write_text(json.dumps({"rejected": rejected}))
         partial.replace(self._marker)
 
-    def _pipeline(self) -> "Pipeline":
+    def _pipeline(self) -> Pipeline:
         """The document path without its first step: a corpus is text already."""
-        from haystack import Pipeline
-
-        from indexing.embed import PassageEmbedder
-        from indexing.split import PassageSplitter, Splitter
-        from indexing.write import PassageWriter
-
         runtime, settings = self._runtime, self._runtime.settings
         pipeline = Pipeline()
         pipeline.add_component("split", PassageSplitter(Splitter(settings.split)))
-        pipeline.add_component(
-            "embed", PassageEmbedder(runtime.encoder, runtime.store, settings.ingest.batch_passages)
-        )
+        pipeline.add_component("embed", PassageEmbedder(runtime.encoder, runtime.store, settings.ingest.batch_passages))
         pipeline.add_component("write", PassageWriter(runtime.store))
         pipeline.connect("split.items", "embed.items")
         pipeline.connect("embed.batches", "write.batches")
         return pipeline
 
-    def _open(self, document: CorpusDocument, resumed: bool) -> "OpenDocument":
-        from indexing.read import OpenDocument
-
+    def _open(self, document: CorpusDocument, resumed: bool) -> OpenDocument:
         settings = self._runtime.settings
         facts: Mapping[str, str] = {**document.meta, "title": document.title}
         submission = Submission(

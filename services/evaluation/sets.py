@@ -176,7 +176,8 @@ def _read(path: Path, row: type[T]) -> Iterator[T]:
     number = 0
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
+            for line in lines:
+                number += 1
                 if line.strip():
                     yield row.model_validate_json(line)
     except ValidationError as error:
