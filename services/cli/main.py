@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pipelines.core.errors import StrataError
-from services.cli import ask, config, doctor, documents, ingest, search, serve
+from services.cli import ask, config, doctor, documents, evaluate, ingest, search, serve
 from services.cli.context import GlobalOptions
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.add_typer(documents.app)
 app.command("serve")(serve.serve)
 app.add_typer(config.app)
 app.command("doctor")(doctor.doctor)
+app.command("evaluate")(evaluate.evaluate)
 
 
 def _version(wanted: bool) -> None:
