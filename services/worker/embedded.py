@@ -91,5 +91,7 @@ class EmbeddedWorker:
         self._app.close()
         ended = not stopper.is_alive() and not self._thread.is_alive()
         if not ended:
-            logger.warning("the batch being indexed did not end within %g s; it is resumed at the next start", timeout_s)
+            logger.warning(
+                "the batch being indexed did not end within %g s; it is resumed at the next start", timeout_s
+            )
         return ended

@@ -1,0 +1,84 @@
+"""The app: its parts, its routes, its start and its end."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.constants import REF_TEMPLATE
+from pydantic import TypeAdapter
+
+from pipelines.core.events import Event
+from pipelines.core.settings import Settings
+from services.api import problems
+from services.api.context import Context
+from services.api.limits import BodyLimit, Slots
+from services.api.metrics import Metrics
+from services.api.middleware import RequestScope
+from services.api.routes import ask, documents, health, jobs, search
+from services.api.schemas import JobEvent, NewTexts
+from services.runtime import Runtime
+from services.worker.embedded import EmbeddedWorker
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings, runtime: Runtime | None = None) -> FastAPI:
+    """Builds the app. Its start loads the models and opens the index; its end closes the runtime.
+
+    Args:
+        runtime: Built already, from the same settings. The app closes it, in the event loop that its models used.
+
+    Raises:
+        ConfigurationError: see `Runtime`.
+    """
+    parts = runtime or Runtime(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            await asyncio.to_thread(parts.warm_up)
+            worker = EmbeddedWorker(parts)
+            await asyncio.to_thread(worker.start)
+            app.state.context = Context(
+                parts, worker, Metrics(parts.ledger), Slots(settings.api.max_concurrent_questions)
+            )
+            try:
+                yield
+            finally:
+                await asyncio.to_thread(worker.stop, settings.api.shutdown_s)
+        finally:
+            await parts.aclose()
+
+    app = FastAPI(title="Strata", version="1", lifespan=lifespan, description="Answers with citations to check.")
+    limits = {"/v1/documents": settings.api.max_body_bytes}
+    app.add_middleware(BodyLimit, limits=limits, default=settings.api.max_question_bytes)
+    app.add_middleware(RequestScope)  # added last, so it stands outermost
+    problems.install(app)
+    for part in (ask, search, documents, jobs, health):
+        app.include_router(part.router)
+    app.openapi = _with_schemas(app.openapi)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return app
+
+
+def _with_schemas(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """Adds the schemas that routes refer to by name: events, problems, and the body that is parsed by hand."""
+
+    def extended() -> dict[str, Any]:
+        described = openapi()
+        schemas = described["components"]["schemas"]
+        for name, kind in (
+            ("Event", Event),
+            ("JobEvent", JobEvent),
+            ("NewTexts", NewTexts),
+            ("ProblemDetails", problems.ProblemDetails),
+        ):
+            schema = TypeAdapter(kind).json_schema(ref_template=REF_TEMPLATE, mode="serialization")
+            for inner, definition in schema.pop("$defs", {}).items():
+                schemas.setdefault(inner, definition)
+            schemas[name] = schema
+        return described
+
+    return extended

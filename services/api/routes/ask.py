@@ -1,0 +1,118 @@
+"""Questions: answered as JSON or as a stream of events, and their receipts."""
+
+import asyncio
+import logging
+import traceback
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+from pipelines.core.errors import StrataError
+from pipelines.core.events import AnswerEvent, Emit, ErrorEvent, ignore
+from pipelines.core.types import Answer, Question
+from services.api import sse
+from services.api.context import Context, Ctx
+from services.api.problems import responses
+from services.api.request_id import request_id
+from services.api.schemas import AnswerReceipt, AskRequest
+
+logger = logging.getLogger(__name__)
+router = APIRouter(prefix="/v1", tags=["questions"])
+
+STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer; or, as a stream, one event a step that ends with `answer` or `error`.",
+        "content": {sse.MEDIA_TYPE: {"itemSchema": {"$ref": "#/components/schemas/Event"}}},
+    }
+}
+
+
+@router.post("/ask", response_model=Answer, responses={**STREAM, **responses(413, 422, 429, 502, 503, 504)})
+async def ask(body: AskRequest, request: Request, context: Ctx) -> Answer | Response:
+    """Answers a question with citations.
+
+    With `Accept: text/event-stream`, or `stream: true`, it answers as server-sent events: `plan`, `evidence`, `delta`,
+    `citation`, and at the end `answer` or `error`. A client that leaves stops the work.
+    """
+    question = body.of(context.tenant)
+    context.runtime.check(question)
+    context.slots.take()
+    context.metrics.answering.inc()
+    if body.stream or _wants_events(request):
+        return _stream(context, question)
+    try:
+        return await sse.while_connected(request, _answer(context, question, ignore))
+    except sse.ClientLeftError:
+        context.metrics.answers.labels("client_left").inc()
+        return Response(status_code=499)  # nginx's status for it; nobody reads it but the log
+    finally:
+        _free(context)
+
+
+@router.get("/answers/{answer_id}/receipt", responses=responses(404, 503))
+def receipt(answer_id: str, context: Ctx) -> AnswerReceipt:
+    """What an answer took, stage by stage."""
+    record = context.runtime.ledger.receipt(answer_id, context.tenant)
+    return AnswerReceipt(
+        answer_id=record.answer_id,
+        created_at=record.created_at,
+        status=record.status,
+        config_version=record.config_version,
+        receipt=record.receipt,
+    )
+
+
+def _wants_events(request: Request) -> bool:
+    accepted = ",".join(request.headers.getlist("accept")).lower()
+    return sse.MEDIA_TYPE in accepted and "application/json" not in accepted
+
+
+def _stream(context: Context, question: Question) -> sse.EventStream:
+    queue: asyncio.Queue[BaseModel | None] = asyncio.Queue()
+    task = asyncio.ensure_future(_tell(context, question, queue))
+
+    def close() -> None:
+        if not task.done():
+            context.metrics.answers.labels("client_left").inc()
+        task.cancel()
+        _free(context)
+
+    return sse.EventStream(sse.drain(queue), close)
+
+
+async def _tell(context: Context, question: Question, queue: "asyncio.Queue[BaseModel | None]") -> None:
+    """Puts the events of a question. The answer goes out once its receipt can be asked for."""
+    loop = asyncio.get_running_loop()
+
+    def put(event: BaseModel | None) -> None:
+        loop.call_soon_threadsafe(queue.put_nowait, event)  # stages emit from threads as well
+
+    def emit(event: BaseModel) -> None:
+        if not isinstance(event, AnswerEvent):
+            put(event)
+
+    try:
+        put(AnswerEvent(answer=await _answer(context, question, emit)))
+    except StrataError as error:
+        put(ErrorEvent(code=error.code, detail=error.detail, retryable=error.retryable))
+    except Exception as error:
+        where = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("request %s failed: %s\n%s", request_id.get(), type(error).__name__, where)
+        put(ErrorEvent(code=StrataError.code, detail="Something went wrong; see the log.", retryable=False))
+    put(None)
+
+
+async def _answer(context: Context, question: Question, emit: Emit) -> Answer:
+    try:
+        answer = await context.runtime.ask(question, emit)
+    except Exception:
+        context.metrics.answers.labels("error").inc()
+        raise
+    context.metrics.answered(answer)
+    return answer
+
+
+def _free(context: Context) -> None:
+    context.slots.free()
+    context.metrics.answering.dec()

@@ -1,0 +1,159 @@
+"""Request bodies that bring documents: multipart files, spooled to disk as they come, or texts as JSON."""
+
+import asyncio
+import hashlib
+import io
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import PurePath
+from typing import BinaryIO, cast
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter, ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from pipelines.core.errors import InvalidRequestError, RequestTooLargeError
+from pipelines.core.settings import Settings
+from services.api.limits import UnsupportedMediaTypeError
+from services.api.schemas import Label, Metadata, NewText, NewTexts
+from services.ingestion import TITLE_KEY, NewDocument
+
+SUFFIXES = {"markdown": (".md", ".markdown"), "text": (".txt", ".text"), "html": (".html", ".htm")}
+MAX_FIELD_BYTES = 1024 * 1024
+
+_METADATA: TypeAdapter[dict[str, object] | list[dict[str, object]]] = TypeAdapter(Metadata | list[Metadata])
+_LABEL: TypeAdapter[str] = TypeAdapter(Label)
+
+
+class _Parser(MultiPartParser):
+    spool_max_size = 64 * 1024  # of a file's bytes, more than this goes to disk
+
+
+@asynccontextmanager
+async def submission(request: Request, settings: Settings) -> AsyncIterator[list[NewDocument]]:
+    """The documents of a request; their streams are open inside the block.
+
+    Raises:
+        InvalidRequestError: there is none, they are malformed, or two have the same source.
+        RequestTooLargeError: there are too many, or one is too large.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        form = await _form(request, settings.api.max_files)
+        try:
+            yield _checked(_files(form), settings)
+        finally:
+            await form.close()
+    elif kind == "application/json":
+        body = await request.body()
+        yield _checked(await asyncio.to_thread(_texts, body), settings)
+    else:
+        raise UnsupportedMediaTypeError("Send documents as multipart/form-data or application/json.")
+
+
+def _checked(documents: list[NewDocument], settings: Settings) -> list[NewDocument]:
+    if not documents:
+        raise InvalidRequestError("There is no document in this submission.")
+    if len(documents) > settings.api.max_files:
+        raise RequestTooLargeError(f"There are more than {settings.api.max_files} documents in this submission.")
+    limit = settings.convert.max_file_bytes
+    seen: set[str] = set()
+    for document in documents:
+        if document.source in seen:
+            raise InvalidRequestError(f"Two documents have the source {document.source!r}: give each its own.")
+        seen.add(document.source)
+        size = cast(BinaryIO, document.content).seek(0, io.SEEK_END)
+        cast(BinaryIO, document.content).seek(0)
+        if size > limit:
+            raise RequestTooLargeError(f"{document.name} has {size:,} bytes; the limit is {limit:,}.")
+    return documents
+
+
+# --- Files ---------------------------------------------------------------------------------------------------------
+
+
+async def _form(request: Request, max_files: int) -> FormData:
+    parser = _Parser(
+        request.headers,
+        request.stream(),
+        max_files=max_files,
+        max_fields=max_files + 1,
+        max_part_size=MAX_FIELD_BYTES,
+    )
+    try:
+        return await parser.parse()
+    except MultiPartException as error:
+        raise InvalidRequestError(error.message) from error
+
+
+def _files(form: FormData) -> list[NewDocument]:
+    if unknown := sorted(set(form) - {"files", "source", "metadata"}):
+        raise InvalidRequestError(f"There is no form field {unknown[0]!r}; there are files, source and metadata.")
+    files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
+    sources = form.getlist("source")
+    if len(files) != len(form.getlist("files")) or not all(isinstance(source, str) for source in sources):
+        raise InvalidRequestError("`files` takes files with names, `source` takes texts.")
+    if sources and len(sources) != len(files):
+        raise InvalidRequestError(f"There are {len(files)} files and {len(sources)} sources: give each file one.")
+    metadata = _file_metadata(form.getlist("metadata"), len(files))
+    documents = []
+    for at, file in enumerate(files):
+        name = _label("files", PurePath((file.filename or "").replace("\\", "/")).name)
+        source = _label("source", str(sources[at])) if sources else name
+        documents.append(NewDocument(cast(BinaryIO, file.file), name, source, _frozen(metadata[at])))
+    return documents
+
+
+def _file_metadata(fields: Sequence[object], files: int) -> list[dict[str, object]]:
+    if not fields:
+        return [{} for _ in range(files)]
+    if len(fields) > 1 or not isinstance(fields[0], str):
+        raise InvalidRequestError("`metadata` is one field with JSON in it.")
+    try:
+        metadata = _METADATA.validate_json(fields[0])
+    except ValidationError as error:
+        raise RequestValidationError(_found(error, "metadata")) from error
+    if isinstance(metadata, dict):
+        return [metadata for _ in range(files)]
+    if len(metadata) != files:
+        raise InvalidRequestError(f"There are {files} files and {len(metadata)} entries in `metadata`.")
+    return metadata
+
+
+def _label(field: str, text: str) -> str:
+    try:
+        return _LABEL.validate_python(text)
+    except ValidationError as error:
+        raise RequestValidationError(_found(error, field)) from error
+
+
+# --- Texts ---------------------------------------------------------------------------------------------------------
+
+
+def _texts(body: bytes) -> list[NewDocument]:
+    try:
+        texts = NewTexts.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError(_found(error)) from error
+    return [_text(text) for text in texts.documents]
+
+
+def _text(text: NewText) -> NewDocument:
+    content = text.text.encode()
+    suffixes = SUFFIXES[text.format]
+    stem = text.name or text.title or "text"
+    name = stem if stem.lower().endswith(suffixes) else stem + suffixes[0]
+    source = text.source or text.name or f"text:{hashlib.sha256(content).hexdigest()[:32]}"
+    metadata = {**text.metadata, **({TITLE_KEY: text.title} if text.title else {})}
+    return NewDocument(io.BytesIO(content), name, source, _frozen(metadata))
+
+
+def _frozen(metadata: dict[str, object]) -> dict[str, object]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in metadata.items()}
+
+
+def _found(error: ValidationError, *prefix: str) -> list[dict[str, object]]:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [{**each, "loc": ("body", *prefix, *each["loc"])} for each in found]
