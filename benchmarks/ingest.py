@@ -1,8 +1,8 @@
 """Ingests a folder twice with the real command and holds the indexed text against expected Markdown.
 
-Prints how every file ended, the median share of expected words found in the indexed text (multiset recall of lower-cased
-`\\w+` tokens over passages, section paths and titles), how many headings survive as section paths, and what a second
-run takes.
+Prints how every file ended, the median share of expected words found in the indexed text (multiset recall of
+lower-cased `\\w+` tokens over passages, section paths and titles), how many headings survive as section paths, and what
+a second run takes.
 
     python benchmarks/ingest.py --data DIR    # DIR/ingest_docs/shared/{manifest.jsonl.gz,files/}
 """
@@ -36,7 +36,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     arguments = parser.parse_args()
     folder = arguments.data / "ingest_docs" / "shared"
-    manifest = [json.loads(line) for line in gzip.open(folder / "manifest.jsonl.gz", "rt", encoding="utf-8")]
+    with gzip.open(folder / "manifest.jsonl.gz", "rt", encoding="utf-8") as lines:
+        manifest = [json.loads(line) for line in lines]
     with tempfile.TemporaryDirectory() as data_dir:
         first_s = ingest(folder / "files", Path(data_dir))
         second_s = ingest(folder / "files", Path(data_dir))

@@ -192,7 +192,7 @@ class Ingestion:
         return deleted
 
     def _recover(self) -> None:
-        """Once a process, when there is work: frees what a killed process held, and removes what it left half-written."""
+        """Once a process, when there is work: frees what a killed process held and removes what it left unfinished."""
         documents = self._ledger.counts().documents
         if self._recovered or not documents[DocumentStatus.QUEUED] + documents[DocumentStatus.RUNNING]:
             return
