@@ -1,7 +1,6 @@
 """The app: its parts, its routes, its start and its end."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,7 +21,12 @@ from services.api.schemas import JobEvent, NewTexts
 from services.runtime import Runtime
 from services.worker.embedded import EmbeddedWorker
 
-logger = logging.getLogger(__name__)
+_NAMED: dict[str, Any] = {
+    "Event": Event,
+    "JobEvent": JobEvent,
+    "NewTexts": NewTexts,
+    "ProblemDetails": problems.ProblemDetails,
+}
 
 
 def create_app(settings: Settings, runtime: Runtime | None = None) -> FastAPI:
@@ -69,12 +73,7 @@ def _with_schemas(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[st
     def extended() -> dict[str, Any]:
         described = openapi()
         schemas = described["components"]["schemas"]
-        for name, kind in (
-            ("Event", Event),
-            ("JobEvent", JobEvent),
-            ("NewTexts", NewTexts),
-            ("ProblemDetails", problems.ProblemDetails),
-        ):
+        for name, kind in _NAMED.items():
             schema = TypeAdapter(kind).json_schema(ref_template=REF_TEMPLATE, mode="serialization")
             for inner, definition in schema.pop("$defs", {}).items():
                 schemas.setdefault(inner, definition)

@@ -40,9 +40,8 @@ class RequestScope:
         except Exception as error:
             where = "".join(traceback.format_tb(error.__traceback__))
             logger.error("request %s failed: %s\n%s", own, type(error).__name__, where)
-            if status:
-                raise ConnectionAbortedError from None  # the response is cut, so that its client does not think it whole
-            await problems.unexpected()(scope, receive, identified)
+            if not status:  # else the server cuts the response, so that its client does not think it whole
+                await problems.unexpected()(scope, receive, identified)
         finally:
             self._account(scope, status, time.perf_counter() - started, own)
             request_id.reset(token)

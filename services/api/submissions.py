@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import PurePath
 from typing import BinaryIO, cast
@@ -16,6 +16,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from pipelines.core.errors import InvalidRequestError, RequestTooLargeError
 from pipelines.core.settings import Settings
+from pipelines.core.types import Scalar
 from services.api.limits import UnsupportedMediaTypeError
 from services.api.schemas import Label, Metadata, NewText, NewTexts
 from services.ingestion import TITLE_KEY, NewDocument
@@ -23,7 +24,7 @@ from services.ingestion import TITLE_KEY, NewDocument
 SUFFIXES = {"markdown": (".md", ".markdown"), "text": (".txt", ".text"), "html": (".html", ".htm")}
 MAX_FIELD_BYTES = 1024 * 1024
 
-_METADATA: TypeAdapter[dict[str, object] | list[dict[str, object]]] = TypeAdapter(Metadata | list[Metadata])
+_METADATA = TypeAdapter(Metadata | list[Metadata])
 _LABEL: TypeAdapter[str] = TypeAdapter(Label)
 
 
@@ -102,11 +103,11 @@ def _files(form: FormData) -> list[NewDocument]:
     for at, file in enumerate(files):
         name = _label("files", PurePath((file.filename or "").replace("\\", "/")).name)
         source = _label("source", str(sources[at])) if sources else name
-        documents.append(NewDocument(cast(BinaryIO, file.file), name, source, _frozen(metadata[at])))
+        documents.append(NewDocument(file.file, name, source, _frozen(metadata[at])))
     return documents
 
 
-def _file_metadata(fields: Sequence[object], files: int) -> list[dict[str, object]]:
+def _file_metadata(fields: Sequence[object], files: int) -> list[Metadata]:
     if not fields:
         return [{} for _ in range(files)]
     if len(fields) > 1 or not isinstance(fields[0], str):
@@ -150,7 +151,7 @@ def _text(text: NewText) -> NewDocument:
     return NewDocument(io.BytesIO(content), name, source, _frozen(metadata))
 
 
-def _frozen(metadata: dict[str, object]) -> dict[str, object]:
+def _frozen(metadata: Mapping[str, Scalar | list[Scalar]]) -> dict[str, Scalar | tuple[Scalar, ...]]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in metadata.items()}
 
 

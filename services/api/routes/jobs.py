@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT
 
 from pipelines.core.errors import StateUnavailableError
 from pipelines.core.state import ItemStatus, Job
@@ -83,7 +84,7 @@ async def _progress(context: Context, job: Job) -> AsyncIterator[bytes]:
         silent_s += POLL_S
         if silent_s >= sse.HEARTBEAT_S:
             silent_s = 0.0
-            yield sse.KEEPALIVE_COMMENT
+            yield KEEPALIVE_COMMENT
         try:
             job = await asyncio.to_thread(context.runtime.ledger.job, job.id, context.tenant)
         except StateUnavailableError:
