@@ -4,9 +4,10 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -134,12 +135,17 @@ class EvaluationSet:
     corpus_sha256: str = field(repr=False)
 
     def corpus(self) -> Iterator[CorpusDocument]:
-        """The corpus that all splits share, in the file's order.
+        """The corpus that all splits share, in the file's order, as far as `documents` goes.
 
         Raises:
             InvalidRequestError: it is not of the normal form; the detail names the line.
         """
-        return _read(self.corpus_path, CorpusDocument)
+        return islice(_read(self.corpus_path, CorpusDocument), self.documents)
+
+    def first(self, documents: int) -> Self:
+        """The same questions over the first documents of the corpus only."""
+        count = min(documents, self.documents)
+        return replace(self, documents=count, corpus_sha256=f"{self.corpus_sha256}, the first {count}")
 
 
 def load(name: str, data: Path, split: str) -> EvaluationSet:
