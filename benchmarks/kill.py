@@ -1,8 +1,9 @@
 """Kills an ingest at random moments, restarts it, and accounts for every document and passage.
 
-One trial: `strata ingest` of a folder is killed with SIGKILL at a random moment; what the index holds by then, staged or
-published, is counted; the same command runs to its end. Then every file must be in the ledger once, indexed or failed; no
-passage may be in the index twice; and the second run must have embedded exactly what the first had not written.
+One trial: `strata ingest` of a folder is killed with SIGKILL at a random moment; what the index holds by then, staged
+or published, is counted; the same command runs to its end. Then every file must be in the ledger once, indexed or
+failed; no passage may be in the index twice; and the second run must have embedded exactly what the first had not
+written.
 
     python benchmarks/kill.py --files FOLDER [--trials 3] [--seed 7]
 """

@@ -20,7 +20,7 @@ from pipelines.core.session import Session, Stopwatch
 from pipelines.core.settings import CiteSettings
 from pipelines.core.sync import run_sync
 from pipelines.core.tasks import CiteResult, CiteTask, Runner
-from pipelines.core.text import content_words
+from pipelines.core.text import is_statement
 from pipelines.core.types import MARKER, AnswerStatus, Citation, Draft, Evidence, EvidenceItem, StageReceipt, Usage
 from pipelines.support import support_scores
 
@@ -65,11 +65,6 @@ class Claim:
     tail: str
     numbers: tuple[int, ...]
 
-    @property
-    def says_something(self) -> bool:
-        """Whether it states anything that could need support: a heading or `In short:` does not."""
-        return len(content_words(self.text)) >= 3 and not self.text.rstrip().endswith(("?", ":"))
-
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -112,7 +107,7 @@ class EncoderCiter:
         return [self._choose(claim, sources, row) for claim, row in zip(claims, support, strict=True)], usage
 
     def _choose(self, claim: Claim, sources: Sequence[Source], support: np.ndarray) -> list[Bound]:
-        if not len(sources) or not claim.says_something:
+        if not len(sources) or not is_statement(claim.text):
             return []
         best = Bound(sources[int(support.argmax())], float(support.max()))
         chosen: list[Bound] = []
@@ -194,7 +189,7 @@ def assemble(claims: Sequence[Claim], bound: Sequence[Sequence[Bound]], receipt:
             if key not in citations:
                 citations[key] = _citation(len(citations) + 1, each)
             numbers.append(citations[key].number)
-        if not numbers and claim.says_something:
+        if not numbers and is_statement(claim.text):
             unsupported.append(claim.text)
         text.append(claim.text + "".join(f" [{number}]" for number in dict.fromkeys(numbers)) + claim.tail)
     return CiteResult(

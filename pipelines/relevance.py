@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.core.text import terms
+from pipelines.core.text import is_statement, terms
 from pipelines.core.types import Hit, Passage
 
 ENCODED = 16
@@ -27,7 +27,6 @@ TYPE_WEIGHT = 0.2
 COVERAGE_WEIGHT = 0.5
 FRAGMENT_PENALTY = 0.4
 """For a label, a heading or `The following:`, which says nothing by itself though its title may fit well."""
-FRAGMENT_TERMS = 3
 PRESELECT_RANK_WEIGHT = 0.5
 MAX_SCORE = 1 + RANK_WEIGHT + FIRST_WEIGHT + TYPE_WEIGHT + COVERAGE_WEIGHT
 
@@ -135,12 +134,11 @@ class Relevance:
 
     def _prior_of(self, candidate: Candidate) -> float:
         sentence = candidate.passage.quote(candidate.passage.sentences[candidate.index])
-        fragment = len(terms(sentence)) < FRAGMENT_TERMS or sentence.rstrip().endswith(":")
         return (
             RANK_WEIGHT / candidate.rank
             + FIRST_WEIGHT * (candidate.index == 0)
             + TYPE_WEIGHT * type_match(self._question, sentence)
-            - FRAGMENT_PENALTY * fragment
+            - FRAGMENT_PENALTY * (not is_statement(sentence))
         )
 
 

@@ -14,7 +14,7 @@ from pipelines.core.prompts import prompt
 from pipelines.core.session import Session, Stopwatch
 from pipelines.core.settings import SynthesizeSettings
 from pipelines.core.sync import run_sync
-from pipelines.core.text import estimate_tokens, terms
+from pipelines.core.text import estimate_tokens, is_statement, terms
 from pipelines.core.types import AnswerStatus, Draft, Evidence, EvidenceItem, Question, StageReceipt, Usage
 
 REFUSAL = "INSUFFICIENT_EVIDENCE"
@@ -56,10 +56,13 @@ class ExtractiveWriter:
     def draft(self, question: str, evidence: Evidence) -> Draft:
         """The best sentences, one a line, one passage's together, in the order of the best of each."""
         chosen: list[tuple[EvidenceItem, int, str]] = []
-        for _, item, index in _ranked(question, evidence.items):
+        for item, index in _ranked(question, evidence.items):
             text = shown(item.passage.quote(item.passage.sentences[index]))
-            if len(chosen) < self._max_sentences and not any(_same(text, other) for _, _, other in chosen):
-                chosen.append((item, index, text))
+            if not is_statement(text) or any(_same(text, other) for _, _, other in chosen):
+                continue
+            chosen.append((item, index, text))
+            if len(chosen) == self._max_sentences:
+                break
         order = {item.number: at for at, (item, _, _) in reversed(list(enumerate(chosen)))}
         chosen.sort(key=lambda each: (order[each[0].number], each[1]))
         return Draft(text="\n".join(f"{text} [{item.number}]" for item, _, text in chosen))
@@ -224,7 +227,7 @@ def _affordable(items: Sequence[EvidenceItem], max_tokens: int | None, output: i
     return items
 
 
-def _ranked(question: str, items: Sequence[EvidenceItem]) -> list[tuple[float, EvidenceItem, int]]:
+def _ranked(question: str, items: Sequence[EvidenceItem]) -> list[tuple[EvidenceItem, int]]:
     """Kept sentences, best first; by words shared with the question where the pruner gave no scores."""
     asked = terms(question)
     ranked = []
@@ -236,7 +239,8 @@ def _ranked(question: str, items: Sequence[EvidenceItem]) -> list[tuple[float, E
                 quote = item.passage.quote(item.passage.sentences[index])
                 score = len(asked & terms(quote)) / max(1, len(asked))
             ranked.append((score, item, index))
-    return sorted(ranked, key=lambda each: (-each[0], each[1].number, each[2]))
+    ranked.sort(key=lambda each: (-each[0], each[1].number, each[2]))
+    return [(item, index) for _, item, index in ranked]
 
 
 def _same(left: str, right: str) -> bool:

@@ -8,6 +8,7 @@ from functools import lru_cache
 import snowballstemmer
 
 CHARS_PER_TOKEN = 4
+STATEMENT_TERMS = 3
 _WORD = re.compile(r"\w+(?:[.,:/'’-]\w+)*")
 _POSSESSIVE = re.compile(r"['’]s?$")
 _STOP = frozenset(
@@ -43,6 +44,11 @@ def content_words(text: str) -> list[str]:
 def terms(text: str) -> frozenset[str]:
     """The distinct content words of a text, as stems."""
     return frozenset(_stem(word) for word in content_words(text))
+
+
+def is_statement(text: str) -> bool:
+    """Whether a sentence can state anything: a label, a heading, a question or `The following:` cannot."""
+    return len(terms(text)) >= STATEMENT_TERMS and not text.rstrip().endswith(("?", ":"))
 
 
 @lru_cache(maxsize=1 << 16)
