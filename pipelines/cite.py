@@ -35,7 +35,7 @@ MAX_SOURCES = 3
 RELINK_MARGIN = 0.15
 """A sentence of another passage must support a claim this much better to replace the one that the writer cited."""
 
-_LEADING_MARKERS = re.compile(r"^\s*((?:\[\d{1,3}\]\s*)+)")
+_LEADING_MARKERS = re.compile(r"\s*((?:\[\d{1,3}\]\s*)+)")
 
 
 class Binding(BaseModel):
@@ -150,14 +150,16 @@ class ModelCiter:
 
 
 def read_claims(text: str) -> list[Claim]:
-    """Cuts a draft into claims, at lines and sentences. A marker after a full stop belongs to the sentence before it."""
+    """Cuts a draft into claims, at lines and sentences. Markers after a full stop belong to the sentence before."""
     pieces: list[str] = []
-    for piece in (line[first:last] for line in text.splitlines(True) for first, last in sentence_spans(line)):
-        if pieces and (lead := _LEADING_MARKERS.match(piece)):
-            pieces[-1] += lead.group()
-            piece = piece[lead.end() :]
-        if piece.strip():
-            pieces.append(piece)
+    for line in text.splitlines(keepends=True):
+        for first, last in sentence_spans(line):
+            lead = _LEADING_MARKERS.match(line, first, last) if pieces else None
+            if lead:
+                pieces[-1] += lead.group()
+            rest = line[lead.end() if lead else first : last]
+            if rest.strip():
+                pieces.append(rest)
     return [_claim(piece) for piece in pieces]
 
 
