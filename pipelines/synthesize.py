@@ -27,6 +27,10 @@ If the evidence does not answer the question, reply with the single word {REFUSA
 FALLBACK_RESERVE = 0.15
 """Share of the remaining time that is kept for the quoting fallback and for citing."""
 
+QUOTE_SHARE = 0.5
+"""A sentence is quoted only where it scores at least this share of the best. On 300 nq_gold train questions .900 of the
+answers then hold a gold answer, against .903 for always three sentences; at 0.7 it is .840."""
+
 SAME_SHARE = 0.8
 """Two sentences that share this much of their content words say the same."""
 
@@ -56,7 +60,11 @@ class ExtractiveWriter:
     def draft(self, question: str, evidence: Evidence) -> Draft:
         """The best sentences, one a line, one passage's together, in the order of the best of each."""
         chosen: list[tuple[EvidenceItem, int, str]] = []
-        for item, index in _ranked(question, evidence.items):
+        ranked = _ranked(question, evidence.items)
+        floor = ranked[0][0] * QUOTE_SHARE if ranked else 0.0
+        for score, item, index in ranked:
+            if score < floor:
+                break
             text = shown(item.passage.quote(item.passage.sentences[index]))
             if not is_statement(text) or any(_same(text, other) for _, _, other in chosen):
                 continue
@@ -227,7 +235,7 @@ def _affordable(items: Sequence[EvidenceItem], max_tokens: int | None, output: i
     return items
 
 
-def _ranked(question: str, items: Sequence[EvidenceItem]) -> list[tuple[EvidenceItem, int]]:
+def _ranked(question: str, items: Sequence[EvidenceItem]) -> list[tuple[float, EvidenceItem, int]]:
     """Kept sentences, best first; by words shared with the question where the pruner gave no scores."""
     asked = terms(question)
     ranked = []
@@ -239,8 +247,7 @@ def _ranked(question: str, items: Sequence[EvidenceItem]) -> list[tuple[Evidence
                 quote = item.passage.quote(item.passage.sentences[index])
                 score = len(asked & terms(quote)) / max(1, len(asked))
             ranked.append((score, item, index))
-    ranked.sort(key=lambda each: (-each[0], each[1].number, each[2]))
-    return [(item, index) for _, item, index in ranked]
+    return sorted(ranked, key=lambda each: (-each[0], each[1].number, each[2]))
 
 
 def _same(left: str, right: str) -> bool:
