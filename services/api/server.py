@@ -2,6 +2,10 @@
 
 import ipaddress
 import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -18,8 +22,9 @@ def serve(settings: Settings) -> None:
     Raises:
         StrataError: it cannot start: the configuration, the index or the state does not work.
     """
+    _log_to_stderr()
     api = settings.api
-    if not _is_loopback(api.host):
+    if not is_loopback(api.host):
         logger.warning(
             "the API listens on %s, beyond this machine, and asks nobody for a key: whoever reaches it can read, add "
             "and delete documents",
@@ -27,8 +32,9 @@ def serve(settings: Settings) -> None:
         )
     with Runtime(settings) as runtime:
         runtime.warm_up()  # here, so that what is wrong is raised to the caller instead of logged by uvicorn
+        app = create_app(settings, runtime)
         config = uvicorn.Config(
-            create_app(settings, runtime),
+            app,
             host=api.host,
             port=api.port,
             access_log=False,  # `services.api.middleware` logs requests, without query strings
@@ -36,11 +42,36 @@ def serve(settings: Settings) -> None:
             server_header=False,
             timeout_graceful_shutdown=max(1, round(api.shutdown_s)),
         )
-        uvicorn.Server(config).run()
+        with _signals_spent():
+            uvicorn.Server(config).run()
+    if not app.state.context.worker.stopped:
+        # Python waits for the worker's thread, which may sit in one file's conversion for minutes. The ledger gives
+        # its work back at the next start.
+        logging.shutdown()
+        os._exit(0)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _log_to_stderr() -> None:
+    logging.disable(logging.NOTSET)  # the command line turns logs off for a person; a service has a log
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in ("services", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.INFO)
+
+
+@contextmanager
+def _signals_spent() -> Iterator[None]:
+    """Lets a stop end here: once it has shut down, uvicorn raises the signal again for whoever handled it before."""
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -30,6 +30,7 @@ class EmbeddedWorker:
         self._ready = threading.Event()
         self._controller: Any = None
         self._thread: threading.Thread | None = None
+        self._stopped = True
 
     @property
     def running(self) -> bool:
@@ -37,19 +38,21 @@ class EmbeddedWorker:
         return self._ready.is_set() and self._thread is not None and self._thread.is_alive()
 
     @property
+    def stopped(self) -> bool:
+        """Whether no thread of the worker is left."""
+        return self._stopped
+
+    @property
     def failing(self) -> bool:
         """Whether ingestion as a whole fails, and is tried again after a pause."""
         return self._ingester.failing
 
     def start(self) -> None:
-        """Starts the worker and resumes what a killed process left.
+        """Starts the worker and has it look for work: its first turn frees what a killed process held.
 
         Raises:
-            StrataError: the index or the state could not be opened.
             RuntimeError: the worker did not start.
         """
-        _ = self._runtime.store  # holds the lock of an embedded index, so nobody else has leases
-        self._runtime.ledger.reclaim(everyone=self._runtime.settings.index.mode == "embedded")
         for name in ("celery", "kombu"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self._controller = WorkController(
@@ -62,6 +65,7 @@ class EmbeddedWorker:
             ready_callback=lambda _: self._ready.set(),
         )
         self._thread = threading.Thread(target=self._controller.start, name="strata-worker", daemon=True)
+        self._stopped = False
         self._thread.start()
         if not self._ready.wait(READY_S):
             raise RuntimeError("the embedded worker did not start")
@@ -74,24 +78,22 @@ class EmbeddedWorker:
         except Exception as error:
             logger.warning("the queue could not be reached (%s); accepted work waits", type(error).__name__)
 
-    def stop(self, timeout_s: float) -> bool:
+    def stop(self, timeout_s: float) -> None:
         """Ends the worker; documents begun are finished as far as the time allows, the others stay queued.
 
-        Returns:
-            Whether it ended in time. If not, it ends when the index is closed, and its work is given back.
+        What has not ended then (see `stopped`) fails once the index is closed, and is given back.
         """
         self._ingester.stop.set()
         if self._thread is None:
-            return True
+            return
         # The controller waits for the running task, so its stop has a thread of its own.
         stopper = threading.Thread(target=self._controller.stop, name="strata-worker-stop", daemon=True)
         stopper.start()
         stopper.join(timeout_s)
         self._thread.join(0 if stopper.is_alive() else timeout_s)
         self._app.close()
-        ended = not stopper.is_alive() and not self._thread.is_alive()
-        if not ended:
+        self._stopped = not stopper.is_alive() and not self._thread.is_alive()
+        if not self._stopped:
             logger.warning(
                 "the batch being indexed did not end within %g s; it is resumed at the next start", timeout_s
             )
-        return ended
