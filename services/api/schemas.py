@@ -1,11 +1,22 @@
 """What goes over HTTP beyond the values of `pipelines.core.types`. No field repeats a tenant."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from math import isfinite
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+)
 
 from pipelines.core.state import Document, DocumentStatus, ItemStatus, Job, JobItem, JobStatus
 from pipelines.core.types import Filter as CoreFilter
@@ -30,6 +41,17 @@ def _clean(text: str) -> str:
         raise ValueError("holds control characters")
     return text
 
+
+def _exchangeable(data: object) -> object:
+    """Refuses what Python reads from JSON though no other system would: half surrogate pairs, NaN and infinity."""
+    try:
+        json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("a text holds half a surrogate pair, which is no character") from None
+    return data
+
+
+Exchangeable = BeforeValidator(_exchangeable)
 
 Value = Annotated[
     StrictBool | StrictInt | StrictFloat | Annotated[StrictStr, Field(max_length=10_000)], AfterValidator(_storable)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import traceback
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
@@ -15,7 +15,7 @@ from services.api import sse
 from services.api.context import Context, Ctx
 from services.api.problems import responses
 from services.api.request_id import request_id
-from services.api.schemas import AnswerReceipt, AskRequest
+from services.api.schemas import AnswerReceipt, AskRequest, Exchangeable
 
 logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1", tags=["questions"])
@@ -29,7 +29,7 @@ STREAM: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/ask", response_model=Answer, responses={**STREAM, **responses(413, 422, 429, 502, 503, 504)})
-async def ask(body: AskRequest, request: Request, context: Ctx) -> Answer | Response:
+async def ask(body: Annotated[AskRequest, Exchangeable], request: Request, context: Ctx) -> Answer | Response:
     """Answers a question with citations.
 
     With `Accept: text/event-stream`, or `stream: true`, it answers as server-sent events: `plan`, `evidence`, `delta`,

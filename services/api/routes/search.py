@@ -1,16 +1,18 @@
 """Passages for a query, without an answer."""
 
+from typing import Annotated
+
 from fastapi import APIRouter
 
 from services.api.context import Ctx
 from services.api.problems import responses
-from services.api.schemas import SearchHits, SearchRequest
+from services.api.schemas import Exchangeable, SearchHits, SearchRequest
 
 router = APIRouter(prefix="/v1", tags=["questions"])
 
 
 @router.post("/search", responses=responses(413, 422, 503))
-def search(body: SearchRequest, context: Ctx) -> SearchHits:
+def search(body: Annotated[SearchRequest, Exchangeable], context: Ctx) -> SearchHits:
     """Finds passages, best first, with the fusion of dense and BM25 rankings that questions use."""
     hits = context.runtime.search(body.query, limit=body.limit, filter=body.filter.of(context.tenant))
     return SearchHits(hits=hits)
