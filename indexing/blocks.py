@@ -13,6 +13,8 @@ from indexing.convert.base import PAGE_BREAK
 
 MAX_LINE_CHARS = 20_000
 MAX_BLOCK_CHARS = 40_000
+MAX_HEADING_CHARS = 300
+"""Of a heading in a section path, which every passage of the section repeats."""
 
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$")
 _SETEXT = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
@@ -69,7 +71,7 @@ def read_blocks(parts: Iterable[str]) -> Iterator[Block]:
             open_block = _OpenBlock(_kind(content), offset, page)
         elif not open_block.takes(line, content):
             yield open_block.close()
-            open_block = _OpenBlock(_kind(content), offset, page)
+            open_block = open_block.next(content, offset, page)
         open_block.add(line, content)
         offset += len(line)
         page += line.count(PAGE_BREAK)
@@ -115,11 +117,19 @@ class _OpenBlock:
         self.lines.append(line)
         self.chars += len(line)
 
+    def next(self, content: str, start: int, page: int) -> "_OpenBlock":
+        """The block after this one; code that was cut for its length goes on as code."""
+        after = _OpenBlock(Kind.CODE if self.fence else _kind(content), start, page)
+        after.fence = self.fence
+        return after
+
     def close(self) -> Block:
         raw = "".join(self.lines)
         if self.setext:
-            return Block(Kind.HEADING, raw, self.start, self.page, self.setext, self.lines[0].strip())
-        if self.kind is Kind.HEADING and (match := _HEADING.match(raw.replace(PAGE_BREAK, "").split("\n", 1)[0])):
+            return Block(Kind.HEADING, raw, self.start, self.page, self.setext, _plain(self.lines[0].strip()))
+        if self.kind is Kind.HEADING and (
+            match := _HEADING.match(raw.replace(PAGE_BREAK, "").split("\n", 1)[0].rstrip())
+        ):
             return Block(Kind.HEADING, raw, self.start, self.page, len(match[1]), _plain(match[2]))
         return Block(self.kind, raw, self.start, self.page)
 
@@ -130,7 +140,7 @@ class _OpenBlock:
 
 
 def _kind(content: str) -> Kind:
-    if _HEADING.match(content.rstrip("\n")):
+    if _HEADING.match(content.rstrip("\r\n")):
         return Kind.HEADING
     if content.lstrip().startswith("|"):
         return Kind.TABLE
@@ -145,7 +155,7 @@ def _plain(heading: str) -> str:
     """A heading without emphasis marks, backslashes and link targets."""
     heading = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", heading)
     heading = re.sub(r"(\*\*|__|`)(.+?)\1", r"\2", heading)
-    return re.sub(r"\\([\\`*_{}\[\]()#+.!|-])", r"\1", heading).strip()
+    return re.sub(r"\\([\\`*_{}\[\]()#+.!|-])", r"\1", heading).strip()[:MAX_HEADING_CHARS]
 
 
 def _lines(parts: Iterable[str]) -> Iterator[str]:

@@ -47,6 +47,7 @@ class _Unit:
     sentence: Sentence | None
     words: int
     opens_block: bool
+    heading: bool
 
 
 class Splitter:
@@ -67,12 +68,11 @@ class Splitter:
         builder = _Builder(facts, self._max_words)
         for block in read_blocks(parts):
             if block.kind is Kind.HEADING:
-                yield from builder.flush()
-                builder.enter(block)
+                yield from builder.enter(block)
             else:
                 for unit in _units(block, self._max_words):
                     yield from builder.add(unit)
-        yield from builder.finish()
+        yield from builder.flush()
 
 
 @component
@@ -132,41 +132,39 @@ class _Builder:
         self._section = 0
         self._ordinal = 0
         self._units: list[_Unit] = []
-        self._headings: list[_Unit] = []
+        self._words = 0
 
-    def enter(self, heading: Block) -> None:
-        """Starts a section. Its heading line opens the section's first passage."""
+    def enter(self, heading: Block) -> Iterator[Passage]:
+        """Starts a section. Its heading line opens the section's first passage, after headings that have no text."""
+        if any(unit.sentence and not unit.heading for unit in self._units):
+            yield from self.flush()
+        units = list(_units(heading, self._max_words))
+        if self._words + units[0].words > self._max_words:
+            yield from self.flush()
         self._path = [(level, text) for level, text in self._path if level < heading.level]
         self._path.append((heading.level, heading.heading))
         self._section += 1
-        start = heading.start + len(heading.raw) - len(heading.raw.lstrip(" \t\n" + PAGE_BREAK))
-        end = start + len(heading.raw.strip().split("\n", 1)[0].rstrip())
-        page = heading.page + heading.raw[: start - heading.start].count(PAGE_BREAK)
-        self._headings.append(
-            _Unit(heading.raw, heading.start, page, Sentence(start=start, end=end, page=page), 0, True)
-        )
+        for unit in units:
+            yield from self.add(unit)
 
     def add(self, unit: _Unit) -> Iterator[Passage]:
-        words = sum(each.words for each in self._units)
-        if self._units and words + unit.words > self._max_words:
+        if self._units and self._words + unit.words > self._max_words:
             yield from self.flush(keep=self._tail(unit))
         self._units.append(unit)
+        self._words += unit.words
 
     def flush(self, keep: int = 0) -> Iterator[Passage]:
-        """Closes the open passage, its last `keep` units left to open the next one."""
+        """Closes the open passage, its last `keep` units left to open the next one.
+
+        Headings that no text follows become a passage of their own; rules alone are dropped.
+        """
         at = len(self._units) - keep
         taken, self._units = self._units[:at], self._units[at:]
-        if any(unit.sentence for unit in taken):
-            passage = self._passage([*self._headings, *taken], [u.sentence for u in taken if u.sentence])
-            self._headings = []
-            yield passage
-
-    def finish(self) -> Iterator[Passage]:
-        """Closes the last passage. Headings that no text follows become a passage of their own."""
-        yield from self.flush()
-        if self._headings:
-            yield self._passage(self._headings, [unit.sentence for unit in self._headings if unit.sentence])
-            self._headings = []
+        self._words = sum(unit.words for unit in self._units)
+        with_sentence = [unit for unit in taken if unit.sentence]
+        told = [unit for unit in with_sentence if not unit.heading] or with_sentence
+        if told:
+            yield self._passage(taken, [unit.sentence for unit in told if unit.sentence])
 
     def _tail(self, incoming: _Unit) -> int:
         """How many units move on with `incoming`: a block is kept whole where that leaves the passage half full."""
@@ -175,7 +173,8 @@ class _Builder:
         for back in range(1, len(self._units)):
             if self._units[-back].opens_block:
                 left = sum(unit.words for unit in self._units[:-back])
-                return back if left * 2 >= self._max_words else 0
+                fits = self._words - left + incoming.words <= self._max_words
+                return back if fits and left * 2 >= self._max_words else 0
         return 0
 
     def _passage(self, units: list[_Unit], sentences: list[Sentence]) -> Passage:
@@ -219,15 +218,20 @@ def _units(block: Block, max_words: int) -> Iterator[_Unit]:
 
 
 def _ends(block: Block) -> Iterator[int]:
-    """Ends of the sentences of a block; of its rows or lines where it is a table or code."""
-    if block.kind in (Kind.TABLE, Kind.CODE):
-        at = 0
+    """Ends of the sentences of a block; of its rows or lines where it is a table, code or a heading."""
+    if block.kind in (Kind.HEADING, Kind.TABLE, Kind.CODE):
+        at, filled = 0, False
         for line in block.raw.splitlines(keepends=True):
+            if filled and line.strip():  # blank lines stay with the line before them
+                yield at
+            filled = filled or bool(line.strip())
             at += len(line)
-            yield at
+        yield at
         return
+    mark = match.end() if block.kind is Kind.LIST_ITEM and (match := _LEAD.match(block.raw)) else 0
     for _, end in sentence_spans(block.raw):
-        yield end
+        if end > mark:  # the full stop of `12.` ends no sentence
+            yield end
 
 
 def _bounded(raw: str, max_words: int) -> Iterator[str]:
@@ -248,11 +252,11 @@ def _unit(block: Block, at: int, raw: str, opens: bool) -> _Unit:
     sentence = None
     if not _RULE.match(raw):
         lead = len(raw) - len(raw.lstrip())
-        if block.kind in (Kind.LIST_ITEM, Kind.PARAGRAPH) and at == 0 and (match := _LEAD.match(raw)):
-            lead = match.end()
         end = len(raw.rstrip())
+        if block.kind in (Kind.LIST_ITEM, Kind.PARAGRAPH) and at == 0 and (match := _LEAD.match(raw, 0, end)):
+            lead = match.end()
         if lead < end:
             on = page + raw[:lead].count(PAGE_BREAK)
             sentence = Sentence(start=start + lead, end=start + end, page=on)
     words = max(len(_WORD.findall(raw)), len(raw) // CHARS_PER_WORD)
-    return _Unit(raw, start, page, sentence, words, opens)
+    return _Unit(raw, start, page, sentence, words, opens, block.kind is Kind.HEADING)
