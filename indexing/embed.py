@@ -7,7 +7,7 @@ from haystack import component
 
 from indexing.stream import EmbeddedBatch, Rejected, SplitEnd, SplitItem, SplitPassage, Stream
 from pipelines.core.encoders import Encoder
-from pipelines.core.store import EmbeddedPassage, Store
+from pipelines.core.store import DocumentVersion, EmbeddedPassage, Store
 
 
 @component
@@ -29,12 +29,12 @@ class PassageEmbedder:
     def _batches(self, items: Stream[SplitItem]) -> Iterator[EmbeddedBatch]:
         pending: list[SplitPassage] = []
         ends: list[SplitEnd | Rejected] = []
-        written: tuple[str, frozenset[str]] = ("", frozenset())
+        written: tuple[DocumentVersion | None, frozenset[str]] = (None, frozenset())
         for item in items:
             if isinstance(item, SplitPassage):
-                if item.submission.resumed and written[0] != item.submission.document_id:
-                    written = (item.submission.document_id, self._store.written(item.submission.key))
-                if item.passage.id not in (written[1] if item.submission.resumed else ()):
+                if item.submission.resumed and written[0] != item.submission.key:
+                    written = (item.submission.key, self._store.written(item.submission.key))
+                if not item.submission.resumed or item.passage.id not in written[1]:
                     pending.append(item)
             else:
                 ends.append(item)

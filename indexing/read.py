@@ -7,9 +7,8 @@ from haystack import component
 
 from indexing.convert import FileConverter
 from indexing.convert.base import SourceFile
-from indexing.stream import Rejected, Stream, Submission
+from indexing.stream import Rejected, Stream, Submission, rejected
 from pipelines.core.blobs import BlobStore, TextWriter
-from pipelines.core.errors import StrataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +38,8 @@ class DocumentReader:
     def _open(self, submission: Submission) -> OpenDocument | Rejected:
         try:
             converted = self._converter.convert(SourceFile(submission.path, submission.name))
-        except StrataError as error:
-            return Rejected(submission, error)
+        except Exception as error:  # one document's boundary: a parser may raise anything
+            return rejected(submission, error)
         return OpenDocument(
             submission=submission,
             title=submission.title or converted.title,

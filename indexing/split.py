@@ -11,9 +11,9 @@ from indexing.blocks import Block, Kind, cut, read_blocks
 from indexing.convert.base import PAGE_BREAK
 from indexing.identity import NAMESPACE
 from indexing.read import OpenDocument
-from indexing.stream import Rejected, SplitEnd, SplitItem, SplitPassage, Stream
+from indexing.stream import Rejected, SplitEnd, SplitItem, SplitPassage, Stream, rejected
 from pipelines.core.blobs import TextWriter
-from pipelines.core.errors import EmptyDocumentError, StrataError
+from pipelines.core.errors import EmptyDocumentError
 from pipelines.core.sentences import sentence_spans
 from pipelines.core.settings import SplitSettings
 from pipelines.core.types import Passage, Scalar, Sentence
@@ -99,8 +99,8 @@ class PassageSplitter:
                     yield SplitPassage(submission, passage)
                 if not passages:
                     raise EmptyDocumentError("The file holds no text.")
-        except StrataError as error:
-            yield Rejected(submission, error)
+        except Exception as error:  # one document's boundary: a parser may raise anything
+            yield rejected(submission, error)
         else:
             yield SplitEnd(submission, document.title, text.key, passages)
 

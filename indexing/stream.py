@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
-from pipelines.core.errors import StrataError
+from pipelines.core.errors import MalformedDocumentError, StrataError
 from pipelines.core.store import DocumentVersion, EmbeddedPassage
 from pipelines.core.types import Passage, Scalar
 
@@ -108,6 +108,20 @@ class EmbeddedBatch:
     passages: list[EmbeddedPassage]
     ends: list[SplitEnd | Rejected]
     embedded: dict[str, int]
+
+
+def rejected(submission: Submission, error: Exception) -> Rejected:
+    """Ends one document for whatever went wrong in reading it, so that the others go on.
+
+    Raises:
+        OSError: the disk failed, which is no fault of the document.
+    """
+    if isinstance(error, OSError):
+        raise error
+    if isinstance(error, StrataError):
+        return Rejected(submission, error)
+    # The message may quote the document, so only its kind is told.
+    return Rejected(submission, MalformedDocumentError(f"The file could not be read ({type(error).__name__})."))
 
 
 Observer = Callable[[Outcome], None]

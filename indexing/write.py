@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from haystack import component
 
-from indexing.stream import EmbeddedBatch, Indexed, Observer, Rejected, SplitEnd, Stream
+from indexing.stream import EmbeddedBatch, Indexed, Observer, Outcome, Rejected, SplitEnd, Stream
+from pipelines.core.errors import ConflictError, NotFoundError
 from pipelines.core.store import DocumentVersion, Store
 
 
@@ -43,8 +44,12 @@ class PassageWriter:
                 observer(outcome)
         return {"summary": IngestSummary(**counts)}
 
-    def _publish(self, end: SplitEnd, embedded: int) -> Indexed:
-        passages = self._store.publish(end.submission.key)
+    def _publish(self, end: SplitEnd, embedded: int) -> Outcome:
+        try:
+            passages = self._store.publish(end.submission.key)
+        except NotFoundError:  # somebody who took the lease over, or deletes the document, removed what was staged
+            error = ConflictError("The document was replaced or deleted while it was indexed; submit it again.")
+            return Rejected(end.submission, error)
         return Indexed(end.submission, end.title, end.text_key, passages, embedded)
 
     def _withdraw(self, rejected: Rejected) -> Rejected:
