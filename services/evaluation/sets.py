@@ -166,6 +166,8 @@ def load(name: str, data: Path, split: str) -> EvaluationSet:
     if not answerable:
         raise InvalidRequestError(f"{queries} holds no question with a gold document.")
     ids = [document.id for document in _read(corpus, CorpusDocument)]
+    if not ids:
+        raise InvalidRequestError(f"{corpus} holds no document.")
     if len(set(ids)) < len(ids):
         raise InvalidRequestError(f"{corpus} names {len(ids) - len(set(ids))} documents twice.")
     with corpus.open("rb") as file:

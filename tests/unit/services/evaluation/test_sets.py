@@ -1,0 +1,114 @@
+import gzip
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.core.errors import InvalidRequestError
+from services.evaluation.sets import load
+
+DOCUMENTS = [
+    {"id": "d1", "title": "One", "text": "First.", "meta": {"domain": "cloud"}},
+    {"id": "d2", "text": "Second."},
+]
+QUERY = {"id": "q1", "question": "Which?", "gold": [{"doc_id": "d1"}, {"doc_id": "d1"}, {"doc_id": "d2"}]}
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    return path
+
+
+@pytest.fixture(params=["nq_gold"])
+def data(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    write(tmp_path / request.param / "shared" / "corpus.jsonl.gz", DOCUMENTS)
+    write(tmp_path / request.param / "any split" / "queries.jsonl.gz", [QUERY, {"id": 2, "question": "?", "gold": []}])
+    return tmp_path
+
+
+def test_a_set_is_read_whatever_its_split_is_called(data: Path) -> None:
+    found = load("nq_gold", data, "any split")
+    (item,) = found.items
+    assert (item.id, item.question, item.gold, item.history, item.filter) == ("q1", "Which?", ("d1", "d2"), (), {})
+    assert (found.skipped, found.documents) == (1, 2)
+    assert found.corpus_sha256 == hashlib.sha256(found.corpus_path.read_bytes()).hexdigest()
+    assert [(each.id, each.title, each.text) for each in found.corpus()] == [
+        ("d1", "One", "First."),
+        ("d2", "", "Second."),
+    ]
+
+
+def test_the_first_documents_are_another_corpus(data: Path) -> None:
+    found = load("nq_gold", data, "any split")
+    assert [each.id for each in found.first(1).corpus()] == ["d1"]
+    assert found.first(1).corpus_sha256 != found.corpus_sha256
+
+
+@pytest.mark.parametrize("data", ["mtrag"], indirect=True)
+def test_mtrag_is_confined_to_the_domain_of_the_conversation(data: Path) -> None:
+    write(data / "mtrag" / "s" / "queries.jsonl.gz", [{**QUERY, "domain": "cloud", "history": ["What is it?"]}])
+    (item,) = load("mtrag", data, "s").items
+    assert (item.group, item.filter, item.history) == ("cloud", {"domain": "cloud"}, ("What is it?",))
+
+
+@pytest.mark.parametrize("data", ["multihop_wiki"], indirect=True)
+def test_multihop_is_grouped_by_the_original_set(data: Path) -> None:
+    sources = ["hotpotqa-dev", "musique-train", "other-x", None]
+    write(data / "multihop_wiki" / "s" / "queries.jsonl.gz", [{**QUERY, "source": source} for source in sources])
+    assert [item.group for item in load("multihop_wiki", data, "s").items] == ["HotpotQA", "MuSiQue", "other", ""]
+
+
+def test_an_unknown_set_is_refused_with_the_known_ones(data: Path) -> None:
+    with pytest.raises(InvalidRequestError, match="no set `nq`; there are nq_gold, multihop_wiki, mtrag"):
+        load("nq", data, "any split")
+
+
+def test_a_missing_split_is_named(data: Path) -> None:
+    with pytest.raises(InvalidRequestError, match=r"nope/queries.jsonl.gz is missing"):
+        load("nq_gold", data, "nope")
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        (b"not json", r"line 2: Invalid JSON"),
+        (b"[1]", r"line 2: "),
+        (b'{"id": "q"}', r"line 2: question: Field required"),
+        (b'{"id": "q", "question": "", "gold": []}', r"line 2: question"),
+        (b'{"id": "q", "question": "?", "gold": "d1"}', r"line 2: gold"),
+        (b'{"id": "q", "question": "?", "gold": [{"doc_id": ["d1"]}]}', r"line 2: gold.0.doc_id"),
+        (b"\xff", "cannot be read after line"),
+    ],
+)
+def test_a_malformed_row_is_named_by_its_line(data: Path, row: bytes, complaint: str) -> None:
+    path = data / "nq_gold" / "any split" / "queries.jsonl.gz"
+    path.write_bytes(gzip.compress(json.dumps(QUERY).encode() + b"\n" + row + b"\n"))
+    with pytest.raises(InvalidRequestError, match=complaint):
+        load("nq_gold", data, "any split")
+
+
+@pytest.mark.parametrize("damage", ["empty", "no gzip", "cut", "damaged"])
+def test_a_corpus_that_cannot_be_read_is_refused(data: Path, damage: str) -> None:
+    path = data / "nq_gold" / "shared" / "corpus.jsonl.gz"
+    whole = path.read_bytes()
+    changed = {
+        "empty": b"",
+        "no gzip": b"plain text",
+        "cut": whole[: len(whole) // 2],
+        "damaged": whole[:20] + bytes([whole[20] ^ 255]) + whole[21:],
+    }
+    path.write_bytes(changed[damage])
+    with pytest.raises(InvalidRequestError, match=r"corpus.jsonl.gz"):
+        load("nq_gold", data, "any split")
+
+
+def test_a_split_without_gold_and_a_corpus_with_an_id_twice_are_refused(data: Path) -> None:
+    write(data / "nq_gold" / "none" / "queries.jsonl.gz", [{**QUERY, "gold": []}])
+    with pytest.raises(InvalidRequestError, match="no question with a gold document"):
+        load("nq_gold", data, "none")
+    write(data / "nq_gold" / "shared" / "corpus.jsonl.gz", [DOCUMENTS[0], DOCUMENTS[0]])
+    with pytest.raises(InvalidRequestError, match="names 1 documents twice"):
+        load("nq_gold", data, "any split")
