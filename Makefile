@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= dev
 DEMO_DATA ?= .strata/demo
-QUESTION ?= What must a pilot do after a bounced landing?
+QUESTION ?= What distracted the student pilot while taxiing to parking?
 
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
@@ -67,10 +67,12 @@ $(VENV)/.installed-$(EXTRAS): $(PINS) | $(BIN)/python
 	$(call install,-e '.[$(EXTRAS)]')
 	@touch $@ $(VENV)/.installed
 
-# Takes the newest versions that pyproject.toml allows.
+# Takes the newest versions that pyproject.toml allows, of PyTorch the pinned one: newer builds bring other GPU libraries.
+constraints: export SCRATCH = build/constraints
 constraints:
-	rm -rf build/constraints
-	$(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,postgres]'
-	{ echo '# Exact versions of everything that Strata, its tests and its tools install. Written by `make constraints`.'; \
-	  build/constraints/bin/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//'; } > constraints.txt
+	rm -rf $$SCRATCH
+	$(PYTHON) -m venv $$SCRATCH
+	grep '^torch==' constraints.txt > $$SCRATCH/torch.txt
+	$$SCRATCH/bin/python -m pip install --quiet --disable-pip-version-check -c $$SCRATCH/torch.txt -e '.[dev,postgres]'
+	{ head -n 1 constraints.txt; $$SCRATCH/bin/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//'; } > $$SCRATCH/pins.txt
+	mv $$SCRATCH/pins.txt constraints.txt

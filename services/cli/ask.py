@@ -1,6 +1,5 @@
 """`strata ask`."""
 
-import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +8,8 @@ import typer
 from services.cli import context
 
 if TYPE_CHECKING:
+    from asyncio import Runner
+
     from pipelines.core.types import Answer, Question
     from services.runtime import Runtime
 
@@ -35,6 +36,8 @@ def ask(
 
     Exit code: 0 answered, 3 when the documents do not answer, 1 on an error.
     """
+    from asyncio import Runner
+
     from pipelines.core.types import Filter, Limits, Question
     from services.cli.fields import parse_fields
 
@@ -47,7 +50,7 @@ def ask(
         limits=Limits(deadline_ms=max(1, round(deadline * 1000)) if deadline else None),
         explain=explain,
     )
-    with asyncio.Runner() as loop, context.runtime(ctx) as runtime:
+    with Runner() as loop, context.runtime(ctx) as runtime:
         try:
             if chat:
                 _converse(loop, runtime, first, as_json)
@@ -61,10 +64,12 @@ def ask(
 
 
 async def _answer(runtime: "Runtime", question: "Question", quiet: bool) -> "Answer":
+    from asyncio import to_thread
+
     from services.cli.stream import streamed
 
     with streamed(quiet=quiet) as emit:
-        await asyncio.to_thread(runtime.warm_up)  # so that the receipt counts answering, not loading
+        await to_thread(runtime.warm_up)  # so that the receipt counts answering, not loading
         return await runtime.ask(question, emit)
 
 
@@ -78,7 +83,7 @@ def _show(answer: "Answer", as_json: bool) -> None:
         show_answer(answer)
 
 
-def _converse(loop: asyncio.Runner, runtime: "Runtime", question: "Question", as_json: bool) -> None:
+def _converse(loop: "Runner", runtime: "Runtime", question: "Question", as_json: bool) -> None:
     """Asks until an empty line or the end of input. The conversation lives as long as the command."""
     from pipelines.core.errors import InvalidRequestError
     from pipelines.core.types import Turn

@@ -123,8 +123,11 @@ class Batch:
 
     def _same_bytes(self, path: Path, document: Document) -> bool:
         try:
-            if path.stat().st_size != document.size_bytes:
+            size = path.stat().st_size
+            if size != document.size_bytes:
                 return False
+            if document.content_sha256 == f"size:{size}":  # it was too large to be read
+                return size > self._runtime.settings.convert.max_file_bytes
             with path.open("rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest() == document.content_sha256
         except OSError:

@@ -19,7 +19,6 @@ def check(ctx: typer.Context) -> None:
 
     Exit code: 1 when Strata would not start with it.
     """
-    from pipelines.core.errors import ConfigurationError
     from pipelines.core.models import ModelTiers
     from pipelines.core.settings import STAGES
     from services.cli.privacy import departures
@@ -35,16 +34,12 @@ def check(ctx: typer.Context) -> None:
         add_row(made, stage, settings.stages.of(stage), *_model(stage, settings, tiers))
     console().print(made)
     _say_missing(tiers)
+    models.check(settings.stages)
     leaving = departures(settings, tiers)
     for sentence in leaving:
         line(f"Leaves this machine: {sentence}", "yellow")
     if not leaving:
         line("Nothing leaves this machine: every stage, the index and the state run here.", "green")
-    try:
-        models.check(settings.stages)
-    except ConfigurationError as error:
-        typer.echo(f"error: {error.detail}", err=True)
-        raise typer.Exit(1) from None
 
 
 @app.command()
@@ -67,11 +62,14 @@ def show(
 def _model(stage: "StageName", settings: "Settings", tiers: "list[TierStatus]") -> tuple[str, str, str]:
     """The model of a stage, where its requests go, and its key."""
     from pipelines.core.encoders import Encoder
+    from pipelines.core.models.check import IN_PROCESS
 
     name = settings.stages.of(stage)
     for tier in tiers:
         if tier.name == name:
             return tier.model, tier.address, tier.key
+    if name not in IN_PROCESS:
+        return "unknown", "", ""
     return Encoder(settings.encoder).name if name == "encoder" else name, "in process", "not needed"
 
 

@@ -35,26 +35,29 @@ class _Silent:
 
 
 class _Lines:
-    """At most one line in `INTERVAL_S` seconds, and one at the end."""
+    """At most one line in `INTERVAL_S` seconds."""
 
     def __init__(self, what: str, total: int) -> None:
         self._what, self._total = what, total
         self._done = self._passages = 0
-        self._started = self._told = time.monotonic()
+        self._first = self._told = time.monotonic()
 
     def advance(self, passages: int = 0) -> None:
         self._done += 1
         self._passages += passages
         now = time.monotonic()
+        if self._done == 1:
+            self._first = now  # before it, models were loaded
         if now - self._told >= INTERVAL_S:
             self._told = now
-            rate = self._done / (now - self._started)
-            left = duration(max(0, self._total - self._done) / rate)
             passed = f", {self._passages:,} passages" if self._passages else ""
-            line(
-                f"{self._what}: {self._done}/{self._total} documents, {rate:.1f}/s{passed}, about {left} left",
-                stderr=True,
-            )
+            line(f"{self._what}: {self._done}/{self._total} documents{passed}{self._speed(now)}", stderr=True)
+
+    def _speed(self, now: float) -> str:
+        if self._done < 2 or now == self._first:
+            return ""
+        rate = (self._done - 1) / (now - self._first)
+        return f", {rate:.1f}/s, about {duration(max(0, self._total - self._done) / rate)} left"
 
 
 class _Bar:

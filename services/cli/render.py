@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-PIPED_WIDTH = 160
+PIPED_WIDTH = 1000  # nothing is folded: programs read it
 # Control characters, and the marks that reorder what stands around them: a document could rewrite the screen with them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
