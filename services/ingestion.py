@@ -1,7 +1,9 @@
 """Batch ingestion: what is accepted is in ledger and blob store; workers take it from there until none is left."""
 
+import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import BinaryIO
@@ -10,7 +12,13 @@ from indexing.identity import document_id, document_version
 from indexing.stream import Indexed, Outcome
 from indexing.stream import Submission as PipelineSubmission
 from pipelines.core.blobs import FolderBlobs
-from pipelines.core.errors import DocumentTooLargeError, MalformedDocumentError, RequestTooLargeError, StrataError
+from pipelines.core.errors import (
+    DocumentTooLargeError,
+    MalformedDocumentError,
+    NotFoundError,
+    RequestTooLargeError,
+    StrataError,
+)
 from pipelines.core.settings import Settings
 from pipelines.core.state import DocumentStatus, Job, Ledger, Submission, WorkItem, owner_id
 from pipelines.core.store import Store
@@ -20,6 +28,8 @@ from services.shift import CLAIM, LEASE_S, Shift
 UNUSED_S = 3600.0
 DROP = 500
 TITLE_KEY = "title"
+TEXTS = "text/"
+CHUNK = 1024 * 1024
 
 RunPipeline = Callable[[Iterable[PipelineSubmission], Callable[[Outcome], None]], object]
 
@@ -61,6 +71,7 @@ class Ingestion:
     ) -> None:
         self._settings, self._ledger, self._blobs = settings, ledger, blobs
         self._store, self._run, self._fingerprint = store, run, fingerprint
+        self._recovering = threading.Lock()
         self._recovered = False
 
     def accept(self, tenant: str, documents: Iterable[NewDocument]) -> Job:
@@ -95,20 +106,17 @@ class Ingestion:
     def _keep(self, content: Path | BinaryIO) -> tuple[str, int, str]:
         """Stores bytes: their hash, size and key. The key is empty where they could not be stored."""
         limit = self._settings.convert.max_file_bytes
-        if not isinstance(content, Path):
-            blob = self._blobs.put(content, max_bytes=limit)
-            return blob.sha256, blob.size_bytes, blob.key
         size = 0
         try:
-            size = content.stat().st_size
-            if size > limit:
-                return f"size:{size}", size, ""
-            with content.open("rb") as stream:
-                blob = self._blobs.put(stream, max_bytes=limit)
+            if isinstance(content, Path):
+                size = _regular_size(content)
+                if size > limit:
+                    return f"size:{size}", size, ""
+            blob = self._blobs.put(_chunks(content), max_bytes=limit)
         except RequestTooLargeError:
             return f"size:{limit + 1}", limit + 1, ""
-        except OSError as error:
-            return f"unreadable:{error.errno}", size, ""
+        except _UnreadableError as error:
+            return f"unreadable:{error}", size, ""
         return blob.sha256, blob.size_bytes, blob.key
 
     def work(
@@ -133,19 +141,23 @@ class Ingestion:
         def end(outcome: Outcome) -> None:
             nonlocal ended
             item = shift.end(outcome.submission.document_id)
+            if item is None:
+                return  # its lease was lost and taken again by this worker: the other try has ended it
             if isinstance(outcome, Indexed):
-                self._ledger.finish(item, passages=outcome.passages, title=outcome.title, text_key=outcome.text_key)
-                self._drop(item.replaces)
+                recorded = self._ledger.finish(
+                    item, passages=outcome.passages, title=outcome.title, text_key=outcome.text_key
+                )
+                self._drop(item.replaces if recorded else (outcome.text_key,) if self._deleted(item) else ())
             else:
                 self._ledger.fail(item, outcome.error)
             ended += 1
             observer(item, outcome)
 
         with shift.keep_leases():
-            first = next(shift.items(), None)
-            if first is not None:
-                self._run(self._submissions(first, shift, observer), end)
-        self.delete_marked()
+            # Again and again: a document may have been submitted anew while it was worked on, or deleted.
+            while (first := next(shift.items(), None)) or self.delete_marked():
+                if first is not None:
+                    self._run(self._submissions(first, shift, observer), end)
         return ended
 
     def _submissions(
@@ -155,7 +167,8 @@ class Ingestion:
         items = shift.items()
         while item is not None:
             if error := self._unreadable(item):
-                self._ledger.fail(shift.end(item.document_id), error)
+                shift.end(item.document_id)
+                self._ledger.fail(item, error)
                 observer(item, error)
             else:
                 title = item.metadata.get(TITLE_KEY)
@@ -168,7 +181,7 @@ class Ingestion:
                     name=item.name,
                     title=str(title) if title else None,
                     metadata={key: value for key, value in item.metadata.items() if key != TITLE_KEY},
-                    resumed=item.attempt > 1,
+                    resumed=True,  # an interrupted try that was given back does not count as an attempt
                 )
             item = next(items, None)
 
@@ -193,18 +206,48 @@ class Ingestion:
 
     def _recover(self) -> None:
         """Once a process, when there is work: frees what a killed process held and removes what it left unfinished."""
-        documents = self._ledger.counts().documents
-        if self._recovered or not documents[DocumentStatus.QUEUED] + documents[DocumentStatus.RUNNING]:
-            return
-        self._store()
-        if self._settings.index.mode == "embedded":
-            self._ledger.reclaim(everyone=True)  # the index's lock is ours, so nobody else is at work
-        self._blobs.remove_partial()
-        self._drop(list(self._blobs.keys(unused_for_s=UNUSED_S)))
-        self._recovered = True
+        with self._recovering:
+            documents = self._ledger.counts().documents
+            if self._recovered or not documents[DocumentStatus.QUEUED] + documents[DocumentStatus.RUNNING]:
+                return
+            self._store()
+            if self._settings.index.mode == "embedded":
+                self._ledger.reclaim(everyone=True)  # the index's lock is ours, so nobody else is at work
+            self._blobs.remove_partial()
+            self._drop(list(self._blobs.keys(unused_for_s=UNUSED_S)))
+            self._recovered = True
+
+    def _deleted(self, item: WorkItem) -> bool:
+        try:
+            return self._ledger.document(item.document_id, item.tenant).status is DocumentStatus.DELETING
+        except NotFoundError:
+            return True
 
     def _drop(self, keys: Sequence[str]) -> None:
-        """Removes blobs that nothing needs, except new ones: somebody may be about to submit them."""
+        """Removes blobs that nothing needs, except new files: somebody may be about to submit them."""
         for first in range(0, len(keys), DROP):
             for key in self._ledger.unreferenced(keys[first : first + DROP]):
-                self._blobs.delete(key, unused_for_s=UNUSED_S)
+                self._blobs.delete(key, unused_for_s=0.0 if key.startswith(TEXTS) else UNUSED_S)
+
+
+class _UnreadableError(Exception):
+    """A submitted file cannot be read: a fault of its own, not of the disk that keeps the blobs."""
+
+
+def _regular_size(path: Path) -> int:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise _UnreadableError(error.errno) from error
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe waits, a device never ends
+        raise _UnreadableError("no file")
+    return status.st_size
+
+
+def _chunks(content: Path | BinaryIO) -> Iterator[bytes]:
+    try:
+        with content.open("rb") if isinstance(content, Path) else nullcontext(content) as stream:
+            while chunk := stream.read(CHUNK):
+                yield chunk
+    except OSError as error:
+        raise _UnreadableError(error.errno) from error

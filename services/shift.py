@@ -47,10 +47,10 @@ class Shift:
             self._held[item.document_id] = item
             return item
 
-    def end(self, document_id: str) -> WorkItem:
-        """Takes a document off the shift and returns it."""
+    def end(self, document_id: str) -> WorkItem | None:
+        """Takes a document off the shift and returns it; `None` where it is off already."""
         with self._lock:
-            return self._held.pop(document_id)
+            return self._held.pop(document_id, None)
 
     @contextmanager
     def keep_leases(self) -> Iterator[None]:

@@ -174,7 +174,7 @@ def test_a_parser_that_fails_in_an_unforeseen_way_costs_one_document(
         before = document.parts
 
         def parts() -> Iterator[str]:
-            yield from document.parts
+            yield from before
             if name == "later.md":
                 raise RecursionError("quoted text of the document")
 
