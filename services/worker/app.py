@@ -48,7 +48,7 @@ def register_ingest(app: Celery, work: Callable[[], float | None]) -> None:
             waiting["scheduled"] = True
             nudge(app, delay_s=delay_s)
 
-    app.task(name=INGEST)(ingest)
+    app.task(name=INGEST, shared=False)(ingest)  # Celery would give it to every other app of the process as well
 
 
 def nudge(app: Celery, *, delay_s: float | None = None) -> None:
