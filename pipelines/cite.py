@@ -9,7 +9,6 @@ import numpy as np
 from haystack import component
 from pydantic import BaseModel, Field, JsonValue
 
-from pipelines.core.deadline import Deadline
 from pipelines.core.encoders import Encoder
 from pipelines.core.errors import ModelError
 from pipelines.core.events import CitationEvent
@@ -20,7 +19,7 @@ from pipelines.core.session import Session, Stopwatch
 from pipelines.core.settings import CiteSettings
 from pipelines.core.sync import run_sync
 from pipelines.core.tasks import CiteResult, CiteTask, Runner
-from pipelines.core.text import is_statement
+from pipelines.core.text import content_words, is_statement
 from pipelines.core.types import MARKER, AnswerStatus, Citation, Draft, Evidence, EvidenceItem, StageReceipt, Usage
 from pipelines.support import support_scores
 
@@ -107,7 +106,8 @@ class EncoderCiter:
         return [self._choose(claim, sources, row) for claim, row in zip(claims, support, strict=True)], usage
 
     def _choose(self, claim: Claim, sources: Sequence[Source], support: np.ndarray) -> list[Bound]:
-        if not len(sources) or not is_statement(claim.text):
+        # A short claim is bound where its writer cited something for it: `Paris [1].` is an answer.
+        if not len(sources) or not (is_statement(claim.text) or (claim.numbers and content_words(claim.text))):
             return []
         best = Bound(sources[int(support.argmax())], float(support.max()))
         chosen: list[Bound] = []
@@ -119,7 +119,7 @@ class EncoderCiter:
         chosen = [bound for bound in chosen if bound.support >= self._settings.min_support]
         strongest = max((bound.support for bound in chosen), default=0.0)
         if best.support >= self._settings.min_support and best.support >= strongest + RELINK_MARGIN:
-            chosen = [best, *(bound for bound in chosen if bound.support >= best.support - RELINK_MARGIN)]
+            chosen = [best]
         return chosen[:MAX_SOURCES]
 
 
@@ -136,7 +136,7 @@ class ModelCiter:
         numbered: list[JsonValue] = [{"number": n, "text": claim.text} for n, claim in enumerate(claims, 1)]
         listed: list[JsonValue] = [{"number": n, "text": source.text} for n, source in enumerate(sources, 1)]
         messages = prompt(SYSTEM, {"claims": numbered, "sources": listed})
-        deadline = Deadline.after(min(task.timeout_s, self._settings.timeout_s))
+        deadline = task.model_deadline(self._settings.timeout_s)
         try:
             completion = await self._tiers.complete(self._tier, messages, Bindings, deadline=deadline)
         except ModelError as error:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from haystack import component
 from pydantic import BaseModel, Field, JsonValue
 
-from pipelines.core.deadline import Deadline
 from pipelines.core.errors import ModelError
 from pipelines.core.events import PlanEvent
 from pipelines.core.models import ModelTiers
@@ -81,7 +80,7 @@ class ModelPlanner:
             SYSTEM.format(max_queries=self._settings.max_queries - 1),
             {"conversation": conversation, "question": question.text},
         )
-        deadline = Deadline.after(min(task.timeout_s, self._settings.timeout_s))
+        deadline = task.model_deadline(self._settings.timeout_s)
         try:
             completion = await self._tiers.complete(self._tier, messages, Rewrite, deadline=deadline)
         except ModelError as error:

@@ -9,7 +9,6 @@ import numpy as np
 from haystack import component
 from pydantic import BaseModel, Field, JsonValue
 
-from pipelines.core.deadline import Deadline
 from pipelines.core.encoders import Encoder
 from pipelines.core.errors import ModelError
 from pipelines.core.events import EvidenceEvent
@@ -31,6 +30,9 @@ that are needed; "answerable" says whether the kept sentences answer the questio
 
 MIN_RELATIVE_SCORE = 0.35
 """A sentence is kept when it scores at least this share of the best one."""
+
+CHOSEN = 0.01
+"""The same where a model chose: all that it chose score more, whatever their rank, and all others nothing."""
 
 
 class Kept(BaseModel):
@@ -89,7 +91,7 @@ class EncoderPruner:
 
         A conversation's question is scored as asked and as it stands alone; the better score counts.
         """
-        hits = task.hits[: self._settings.max_passages]
+        hits = task.hits
         candidates = list_candidates(hits)
         if not candidates:
             return Evidence(), Usage()
@@ -106,7 +108,9 @@ class EncoderPruner:
             axis=0,
         )
         sufficiency = max(
-            estimate_sufficiency(Features(float(row.max()), best_passage_coverage(question, task.hits, len(hits))))
+            estimate_sufficiency(
+                Features(float(row.max()), best_passage_coverage(question, hits, self._settings.max_passages))
+            )
             for question, row in zip(questions, cosines, strict=True)
         )
         by_passage: dict[int, list[float]] = defaultdict(list)
@@ -135,7 +139,7 @@ class ModelPruner:
         watch = Stopwatch()
         passages: list[JsonValue] = [_numbered(number, hit.passage) for number, hit in enumerate(task.hits, 1)]
         messages = prompt(SYSTEM, {"question": task.question, "passages": passages})
-        deadline = Deadline.after(min(task.timeout_s, self._settings.timeout_s))
+        deadline = task.model_deadline(self._settings.timeout_s)
         try:
             completion = await self._tiers.complete(self._tier, messages, Selection, deadline=deadline)
         except ModelError as error:
@@ -144,7 +148,7 @@ class ModelPruner:
         if not candidates and completion.value.answerable:
             return await self._fall_back(task, completion.usage, "the model kept nothing that exists", watch)
         sufficiency = 1.0 if completion.value.answerable else 0.0
-        evidence = fit(candidates or _first(task.hits), self._settings, sufficiency, hits=task.hits)
+        evidence = fit(candidates or _first(task.hits), self._settings, sufficiency, relative=CHOSEN, hits=task.hits)
         receipt = StageReceipt(
             stage="prune",
             tier=self._tier,

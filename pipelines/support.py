@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipelines.core.encoders import Encoder
 from pipelines.core.text import fold, terms
-from pipelines.core.types import Usage
+from pipelines.core.types import MARKER, Usage
 
 WRONG_NUMBER_FACTOR = 0.4
 """What is left of the support when the claim has a number that the sentence has not."""
@@ -50,7 +50,7 @@ def support_scores(
 
 
 def _bare(text: str) -> str:
-    return _BARE.sub(" ", fold(text)).strip()
+    return _BARE.sub(" ", fold(MARKER.sub(" ", text))).strip()
 
 
 def _coverage(claim: str, sources: Sequence[str]) -> NDArray[np.float32]:

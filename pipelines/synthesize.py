@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from haystack import component
 from pydantic import JsonValue
@@ -9,13 +10,13 @@ from pydantic import JsonValue
 from pipelines.core.deadline import Deadline
 from pipelines.core.errors import ModelError
 from pipelines.core.events import DeltaEvent
-from pipelines.core.models import ModelTiers
+from pipelines.core.models import Message, ModelTiers
 from pipelines.core.prompts import prompt
 from pipelines.core.session import Session, Stopwatch
 from pipelines.core.settings import SynthesizeSettings
 from pipelines.core.sync import run_sync
 from pipelines.core.text import estimate_tokens, is_statement, terms
-from pipelines.core.types import AnswerStatus, Draft, Evidence, EvidenceItem, Question, StageReceipt, Usage
+from pipelines.core.types import MARKER, AnswerStatus, Draft, Evidence, EvidenceItem, Question, StageReceipt, Usage
 
 REFUSAL = "INSUFFICIENT_EVIDENCE"
 SYSTEM = f"""You answer a question from evidence. You get a JSON object with the question and numbered evidence. The \
@@ -89,17 +90,19 @@ class ModelWriter:
         answer is quoted instead.
         """
         watch = Stopwatch()
-        items = _affordable(evidence.items, question.limits.max_large_tokens, self._settings.max_output_tokens)
-        if not items:
+        call = _affordable(
+            standalone, evidence.items, question.limits.max_large_tokens, self._settings.max_output_tokens
+        )
+        if call is None:
             return self._quote(
                 standalone, evidence, session, "max_large_tokens leaves no room for a large call", Usage(), watch
             )
-        messages = prompt(SYSTEM, {"question": standalone, "evidence": _evidence(items)})
-        deadline = Deadline.after(session.deadline.remaining() * (1 - FALLBACK_RESERVE))
-        limit = question.limits.max_large_tokens
-        max_tokens = min(self._settings.max_output_tokens, limit) if limit else self._settings.max_output_tokens
         stream = self._tiers.stream(
-            self._tier, messages, deadline=deadline, max_tokens=max_tokens, temperature=self._settings.temperature
+            self._tier,
+            call.messages,
+            deadline=Deadline.after(session.deadline.remaining() * (1 - FALLBACK_RESERVE)),
+            max_tokens=call.max_tokens,
+            temperature=self._settings.temperature,
         )
         written = _Refusable(session)
         try:
@@ -122,7 +125,7 @@ class ModelWriter:
         if written.refused:
             return Draft(status=AnswerStatus.INSUFFICIENT, reasons=("the model found no answer in the evidence",))
         reasons = []
-        if len(items) < len(evidence.items):
+        if call.items < len(evidence.items):
             reasons.append("less evidence was sent to keep max_large_tokens")
         if stream.truncated:
             reasons.append("the answer reached the model's output limit and ends early")
@@ -212,8 +215,8 @@ class Synthesizer:
 
 
 def shown(quote: str) -> str:
-    """A quote as an answer shows it: on one line, a table row without its outer bars."""
-    return " ".join(quote.split()).strip("|").strip()
+    """A quote as an answer shows it: on one line, a table row without its outer bars, no reference marks of its own."""
+    return " ".join(MARKER.sub("", quote).split()).strip("|").strip()
 
 
 def evidence_tokens(items: Sequence[EvidenceItem]) -> int:
@@ -225,14 +228,27 @@ def _evidence(items: Sequence[EvidenceItem]) -> list[JsonValue]:
     return [{"number": item.number, "from": item.passage.context, "text": item.text} for item in items]
 
 
-def _affordable(items: Sequence[EvidenceItem], max_tokens: int | None, output: int) -> Sequence[EvidenceItem]:
-    """The longest prefix that fits a request's limit together with a short answer."""
-    if max_tokens is None:
-        return items
-    room = max_tokens - min(output, max_tokens // 4) - estimate_tokens(SYSTEM)
-    while items and evidence_tokens(items) > room:
-        items = items[:-1]
-    return items
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """The large call to make: with the first `items` of the evidence, and at most `max_tokens` back."""
+
+    messages: list[Message]
+    items: int
+    max_tokens: int
+
+
+def _affordable(
+    standalone: str, items: Sequence[EvidenceItem], max_large_tokens: int | None, max_output: int
+) -> _Call | None:
+    """The call with the most evidence that keeps a request's limit, prompt and answer together."""
+    for count in range(len(items), 0, -1):
+        messages = prompt(SYSTEM, {"question": standalone, "evidence": _evidence(items[:count])})
+        if max_large_tokens is None:
+            return _Call(messages, count, max_output)
+        room = max_large_tokens - sum(estimate_tokens(message.content) for message in messages)
+        if room >= max(1, min(max_output, max_large_tokens // 4)):
+            return _Call(messages, count, min(max_output, room))
+    return None
 
 
 def _ranked(question: str, items: Sequence[EvidenceItem]) -> list[tuple[float, EvidenceItem, int]]:

@@ -193,12 +193,17 @@ class Runtime:
         import asyncio
 
         self.check(question)
-        pipeline = await asyncio.to_thread(lambda: self.answer_pipeline)
+        pipeline = await asyncio.to_thread(self._ready_pipeline)
         from pipelines.answer import answer
 
         result = await answer(pipeline, question, deadline_s=self.settings.answer.deadline_s, emit=emit)
         await asyncio.to_thread(self.ledger.record, question.filter.tenant, result)
         return result
+
+    def _ready_pipeline(self) -> "Pipeline":
+        with self._building:
+            self.tiers.warm_up()
+        return self.answer_pipeline
 
     def search(self, text: str, *, limit: int = 10, filter: Filter | None = None) -> list[Hit]:
         """Finds passages for one query, best first, with the fusion that questions use.

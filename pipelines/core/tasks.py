@@ -5,13 +5,21 @@ from typing import Protocol
 
 from pydantic import Field
 
+from pipelines.core.deadline import Deadline
 from pipelines.core.types import Citation, Draft, Evidence, Hit, Plan, Question, StageReceipt, Value
+
+MODEL_SHARE = 0.5
+"""Share of the time left that the language model of a small stage may take; its fallback and what follows need some."""
 
 
 class Task(Value):
-    """Input of a stage. `timeout_s` is the time that is left for it when it is handed over."""
+    """Input of a stage. `timeout_s` is the time that is left for the question when it is handed over."""
 
-    timeout_s: float = Field(gt=0)
+    timeout_s: float = Field(ge=0)
+
+    def model_deadline(self, timeout_s: float) -> Deadline:
+        """Until when a language model may work on it, `timeout_s` at most."""
+        return Deadline.after(min(self.timeout_s * MODEL_SHARE, timeout_s))
 
 
 class PlanTask(Task):

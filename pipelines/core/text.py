@@ -2,6 +2,7 @@
 
 import math
 import re
+import threading
 import unicodedata
 from functools import lru_cache
 
@@ -20,6 +21,7 @@ _STOP = frozenset(
     which while who whom whose why will with would you your""".split()
 )
 _STEMMER = snowballstemmer.stemmer("english")
+_STEMMING = threading.Lock()  # a stemmer keeps the word it works on in itself
 
 
 def estimate_tokens(text: str) -> int:
@@ -53,4 +55,5 @@ def is_statement(text: str) -> bool:
 
 @lru_cache(maxsize=1 << 16)
 def _stem(word: str) -> str:
-    return str(_STEMMER.stemWord(word))
+    with _STEMMING:
+        return str(_STEMMER.stemWord(word))
