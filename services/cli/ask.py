@@ -18,7 +18,9 @@ INSUFFICIENT = 3
 
 def ask(
     ctx: typer.Context,
-    question: Annotated[str | None, typer.Argument(help="What you want to know.", show_default=False)] = None,
+    question: Annotated[
+        str | None, typer.Argument(metavar="QUESTION", help="What you want to know.", show_default=False)
+    ] = None,
     chat: Annotated[
         bool, typer.Option("--chat", help="Go on asking; earlier turns are remembered. An empty line ends it.")
     ] = False,

@@ -6,13 +6,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
 from pipelines.core.errors import ConflictError, StrataError
 from pipelines.core.settings import MIB, Settings
 from pipelines.core.state import DocumentStatus
+from services.cli.context import installed_version
 from services.runtime import Runtime
 
 PACKAGES = ("haystack-ai", "qdrant-edge-py", "qdrant-client", "sentence-transformers", "torch", "litellm", "celery")
@@ -63,20 +63,17 @@ def _guarded(what: str, look: Callable[[], Finding], remedy: str) -> Finding:
 
 
 def _versions() -> Finding:
-    missing, found = [], [f"strata {_version('strata-rag') or 'from source'}", f"Python {platform.python_version()}"]
+    missing: list[str] = []
+    found = [f"strata {installed_version('strata-rag') or 'from source'}", f"Python {platform.python_version()}"]
     for package in PACKAGES:
-        number = _version(package)
-        found.append(f"{package} {number}") if number else missing.append(package)
+        number = installed_version(package)
+        if number:
+            found.append(f"{package} {number}")
+        else:
+            missing.append(package)
     if missing:
         return Finding("versions", "wrong", f"not installed: {', '.join(missing)}", "Install strata-rag again.")
     return Finding("versions", "ok", ", ".join(found))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _folder(data_dir: Path) -> Iterator[Finding]:

@@ -57,3 +57,13 @@ def runtime(ctx: typer.Context) -> "Runtime":
     from services.runtime import Runtime
 
     return Runtime(settings(ctx))
+
+
+def installed_version(package: str) -> str | None:
+    """The version of an installed package; `None` when it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

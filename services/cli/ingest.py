@@ -68,12 +68,22 @@ def ingest(
         raise typer.Exit(1)
 
 
-def _print_json(report: "Report", skipped: object) -> None:
+def _print_json(report: "Report", skipped: "Mapping[str, int]") -> None:
     from dataclasses import asdict
 
     from services.cli.render import print_json
 
-    print_json({**asdict(report), "skipped": skipped})
+    print_json(
+        {
+            "counts": report.counts,
+            "resumed": report.resumed,
+            "skipped": skipped,
+            "passages": report.passages,
+            "embedded": report.embedded,
+            "seconds": round(report.seconds, 3),
+            "failures": [asdict(failure) for failure in report.failures],
+        }
+    )
 
 
 def print_report(report: "Report", skipped: "Mapping[str, int]") -> None:

@@ -11,7 +11,7 @@ import typer
 
 from pipelines.core.errors import StrataError
 from services.cli import ask, config, doctor, documents, evaluate, ingest, search, serve
-from services.cli.context import GlobalOptions
+from services.cli.context import GlobalOptions, installed_version
 
 app = typer.Typer(
     name="strata",
@@ -33,9 +33,7 @@ app.command("evaluate")(evaluate.evaluate)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"strata {version('strata-rag')}")
+        typer.echo(f"strata {installed_version('strata-rag') or 'from source'}")
         raise typer.Exit
 
 

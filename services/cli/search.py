@@ -11,7 +11,9 @@ SNIPPET_CHARS = 300
 
 def search(
     ctx: typer.Context,
-    query: Annotated[str, typer.Argument(help="Words to find; nothing is rewritten.", show_default=False)],
+    query: Annotated[
+        str, typer.Argument(metavar="QUERY", help="Words to find; nothing is rewritten.", show_default=False)
+    ],
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="Most passages.")] = 10,
     filters: Annotated[
         list[str] | None,
