@@ -3,8 +3,10 @@
 import logging
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from celery.concurrency.thread import TaskPool
 from celery.worker import WorkController
 
 from services.runtime import Runtime
@@ -14,6 +16,14 @@ from services.worker.ingester import Ingester
 READY_S = 30.0
 
 logger = logging.getLogger(__name__)
+
+
+class _Threads(TaskPool):  # type: ignore[misc]  # Celery ships no types
+    """Celery's thread pool, its threads bound to the worker's app: they look tasks up in the process's default one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.executor = ThreadPoolExecutor(self.limit, "strata-ingest", initializer=self.app.set_current)
 
 
 class EmbeddedWorker:
@@ -57,7 +67,7 @@ class EmbeddedWorker:
             logging.getLogger(name).setLevel(logging.WARNING)
         self._controller = WorkController(
             app=self._app,
-            pool="threads",
+            pool=_Threads,
             concurrency=1,
             without_mingle=True,
             without_gossip=True,
