@@ -71,8 +71,7 @@ def test_every_citation_is_verbatim_in_the_stored_source(library: Path) -> None:
         for citation in answer["citations"]:
             document = ledger.document(citation["document_id"], DEFAULT_TENANT)
             assert document.text_key is not None
-            with blobs.open(document.text_key) as stream:
-                source = stream.read().decode()
+            source = "".join(blobs.read_text(document.text_key))
             assert source[citation["start"] : citation["end"]] == citation["quote"]
             assert f"[{citation['number']}]" in answer["text"]
             assert citation["page"] == 1
@@ -140,36 +139,43 @@ def test_bad_files_end_as_failed_with_a_reason_and_can_be_retried(tmp_path: Path
     assert counts(data) == {}
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
-def test_an_interrupted_ingest_is_finished_by_the_next(tmp_path: Path, sent: signal.Signals, code: int) -> None:
+def interrupted(tmp_path: Path, sent: signal.Signals) -> tuple[Path, int, str]:
+    """A data folder whose ingest got a signal half-way, with the exit code and what was told on standard error."""
     documents, data = tmp_path / "documents", tmp_path / "data"
     documents.mkdir()
     for number in range(DOCUMENTS):
-        lines = (
-            f"Hangar {number} holds aeroplane {part}, and nobody but its owner may move it." for part in range(200)
-        )
+        lines = [f"Hangar {number} holds aeroplane {part}; only its owner may move it." for part in range(100)]
         (documents / f"{number}.md").write_text("\n\n".join(lines))
     full = command(data, "ingest", str(documents))
     process = subprocess.Popen(full, cwd=ROOT, env=os.environ | SMALL_BATCHES, stderr=subprocess.PIPE, text=True)
     until(lambda: (data / "state.sqlite").exists() and counts(data).get("indexed", 0) > 0)
     process.send_signal(sent)
     _, told = process.communicate(timeout=30)
-    assert process.returncode == code
     before = counts(data)
     assert 0 < before["indexed"] < DOCUMENTS
     assert sum(before.values()) == DOCUMENTS
-    if sent == signal.SIGINT:
-        assert "finishes them" in told
-        assert "Traceback" not in told
-        assert "running" not in before, "work is given back"
+    return data, process.returncode, told
 
+
+def test_a_killed_ingest_is_finished_by_the_next_and_nothing_is_there_twice(tmp_path: Path) -> None:
+    data, code, _ = interrupted(tmp_path, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    indexed = counts(data)["indexed"]
     report = json.loads(strata(data, "ingest", "--json", **SMALL_BATCHES).stdout)
     assert counts(data) == {"indexed": DOCUMENTS}
-    assert report["resumed"] == DOCUMENTS - before["indexed"]
+    assert report["resumed"] == DOCUMENTS - indexed
     with Runtime(Settings(data_dir=data)) as runtime:
         found = runtime.ledger.documents(DEFAULT_TENANT).items
         assert len({document.source for document in found}) == DOCUMENTS
-        assert runtime.store.info().passages == sum(document.passages for document in found), "none is there twice"
+        assert runtime.store.info().passages == sum(document.passages for document in found)
+
+
+def test_control_c_gives_work_back_and_says_how_to_go_on(tmp_path: Path) -> None:
+    data, code, told = interrupted(tmp_path, signal.SIGINT)
+    assert code == 130
+    assert "`strata ingest` finishes them" in told
+    assert "Traceback" not in told
+    assert set(counts(data)) == {"indexed", "queued"}
 
 
 def test_doctor_finds_what_is_wrong_and_says_what_to_do(tmp_path: Path) -> None:
