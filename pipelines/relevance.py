@@ -7,7 +7,7 @@ against .57 / .74 / .85 without the coverage step and .59 / .74 / .81 for BM25 w
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,8 +27,10 @@ TYPE_WEIGHT = 0.2
 COVERAGE_WEIGHT = 0.5
 FRAGMENT_PENALTY = 0.4
 """For a label, a heading or `The following:`, which says nothing by itself though its title may fit well."""
+DOCUMENT_WEIGHT = 0.3
+"""For terms of the question that stand elsewhere in the document: a report names its subject once, at the top."""
 PRESELECT_RANK_WEIGHT = 0.5
-MAX_SCORE = 1 + RANK_WEIGHT + FIRST_WEIGHT + TYPE_WEIGHT + COVERAGE_WEIGHT
+MAX_SCORE = 1 + RANK_WEIGHT + FIRST_WEIGHT + TYPE_WEIGHT + DOCUMENT_WEIGHT + COVERAGE_WEIGHT
 
 _MONTH = "january|february|march|april|may|june|july|august|september|october|november|december"
 _NUMBER_WORD = (
@@ -56,27 +58,36 @@ class Candidate:
     Attributes:
         rank: Of its passage in the retrieval, from 1.
         index: In `passage.sentences`.
+        document_terms: Of all that was retrieved of its document.
     """
 
     passage: Passage
     rank: int
     index: int
+    document_terms: frozenset[str] = frozenset()
 
     @cached_property
     def text(self) -> str:
-        """The sentence with where it stands, as it is embedded: a pronoun's noun is often in the title."""
-        return f"{self.passage.context}: {self.passage.quote(self.passage.sentences[self.index])}"
+        """The sentence under its nearest heading, as it is embedded: a pronoun's noun is often up there.
+
+        A long path of headings would outweigh a short sentence.
+        """
+        heading = self.passage.section_path[-1] if self.passage.section_path else self.passage.title
+        return f"{heading}: {self.passage.quote(self.passage.sentences[self.index])}"
 
     @cached_property
     def terms(self) -> frozenset[str]:
-        """Its terms, those of its title and headings included."""
-        return terms(self.text)
+        """Its terms, those of its title and all its headings included."""
+        return terms(self.passage.context) | terms(self.passage.quote(self.passage.sentences[self.index]))
 
 
 def list_candidates(hits: Sequence[Hit]) -> list[Candidate]:
     """The sentences of the hits, in order."""
+    documents: dict[str, frozenset[str]] = defaultdict(frozenset)
+    for hit in hits:
+        documents[hit.passage.document_id] |= terms(hit.passage.context) | terms(hit.passage.text)
     return [
-        Candidate(hit.passage, rank, index)
+        Candidate(hit.passage, rank, index, documents[hit.passage.document_id])
         for rank, hit in enumerate(hits, 1)
         for index in range(len(hit.passage.sentences))
     ]
@@ -138,6 +149,7 @@ class Relevance:
             RANK_WEIGHT / candidate.rank
             + FIRST_WEIGHT * (candidate.index == 0)
             + TYPE_WEIGHT * type_match(self._question, sentence)
+            + DOCUMENT_WEIGHT * coverage(self._weights, candidate.document_terms - candidate.terms)
             - FRAGMENT_PENALTY * (not is_statement(sentence))
         )
 

@@ -20,7 +20,7 @@ class Features:
     """What sufficiency is estimated from.
 
     Attributes:
-        best_sentence_cosine: Highest cosine of the question with a sentence of the evidence, title and headings before
+        best_sentence_cosine: Highest cosine of the question with a sentence of the evidence, its nearest heading before
             it.
         best_passage_coverage: Highest share of the question's terms, rare ones weighing more, that one passage of the
             evidence holds.
@@ -37,7 +37,7 @@ def best_passage_coverage(question: str, hits: Sequence[Hit], evidence: int) -> 
         hits: All that was retrieved; how rare a term is, is counted among them.
         evidence: How many of them, from the first, may become evidence.
     """
-    bags = [terms(f"{hit.passage.context}\n{hit.passage.text}") for hit in hits]
+    bags = [terms(hit.passage.context) | terms(hit.passage.text) for hit in hits]
     weights = term_weights(terms(question), bags)
     return max((coverage(weights, bag) for bag in bags[:evidence]), default=0.0)
 

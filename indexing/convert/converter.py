@@ -10,7 +10,7 @@ from indexing.convert.cleaning import first_heading, one_line
 from indexing.convert.isolation import WorkerPool
 from indexing.convert.limits import check_archive, check_size
 from indexing.convert.registry import ISOLATED, ZIPPED, converter_of
-from indexing.convert.sniff import detect
+from indexing.convert.sniff import Format, detect
 from pipelines.core.errors import EmptyDocumentError
 from pipelines.core.settings import ConvertSettings
 
@@ -56,16 +56,21 @@ class FileConverter:
         if kind in ZIPPED:
             check_archive(source.path, self._settings.max_unpacked_bytes)
         if kind in ISOLATED:
-            return _finished(self._pool.convert(source, kind), source)
-        return _finished(converter_of(kind)(source, self._settings), source)
+            return _finished(self._pool.convert(source, kind), source, kind)
+        return _finished(converter_of(kind)(source, self._settings), source, kind)
 
 
-def _finished(document: ConvertedDocument, source: SourceFile) -> ConvertedDocument:
+def _finished(document: ConvertedDocument, source: SourceFile, kind: Format) -> ConvertedDocument:
     """The document with a title, and parts that fail where they hold no text."""
     parts = _with_text(document.parts)
     first = next(parts)
-    title = one_line(document.title) or first_heading(first) or PurePath(source.name).stem
+    title = one_line(document.title) or _title(first_heading(first), PurePath(source.name).stem, kind)
     return replace(document, title=title[:MAX_TITLE_CHARS], parts=itertools.chain([first], parts))
+
+
+def _title(heading: str, stem: str, kind: Format) -> str:
+    """The first heading, or the file's name. A PDF's first line is often its issuer's, the same on every report."""
+    return f"{heading} ({stem})" if heading and kind is Format.PDF else heading or stem
 
 
 def _with_text(parts: Iterator[str]) -> Iterator[str]:

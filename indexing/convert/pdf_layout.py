@@ -4,6 +4,8 @@ Fragments keep the order of the page's content stream: producers write a table c
 which sorting by place would tear apart.
 """
 
+import functools
+import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,6 +21,7 @@ PROSE_LINE_CHARS = 60  # a size whose lines are longer on average is no heading'
 FULL_LINE_SHARE = 0.6  # a line shorter than this share of its column ends its paragraph
 MAX_LEADING = 1.75  # distance of two lines of one paragraph, in font sizes
 CHAR_WIDTH = 0.5  # estimate, in font sizes: fragments carry no width
+PROSE_WORDS = 8  # a heading that ends like a sentence and has so many words is one
 CELL_GAP = 1.5  # space between two cells of a table row, in font sizes
 
 _BULLET = re.compile(r"^(?:[•▪●◦‣∙■□○\uf0b7\uf0a7]\s*|[–·*-]\s+)(?=\S)")
@@ -183,7 +186,22 @@ def page_markdown(lines: Sequence[Line], layout: Layout, bookmarks: Mapping[str,
             previous.last = line
         else:
             blocks.append(_Block("text", line.text, line))
-    return _written(blocks)
+    return _written(_prose_demoted(blocks))
+
+
+def _prose_demoted(blocks: Sequence[_Block]) -> list[_Block]:
+    """Turns runs of headings that read as prose into paragraphs: some forms set their narrative in the largest size."""
+    kept: list[_Block] = []
+    for (kind, _), group in itertools.groupby(blocks, key=lambda block: (block.kind, block.level)):
+        run = list(group)
+        text = functools.reduce(_join, (block.text for block in run))
+        goes_on = any(block.text[:1].islower() for block in run[1:])
+        is_prose = len(text.split()) >= PROSE_WORDS and (bool(_SENTENCE_END.search(text)) or goes_on)
+        if kind == "heading" and is_prose:
+            kept.append(_Block("text", text, run[-1].last))
+        else:
+            kept += run
+    return kept
 
 
 def _fill_marker(block: _Block, line: Line) -> bool:

@@ -43,6 +43,7 @@ def content_words(text: str) -> list[str]:
     return [word for word in words if word and word not in _STOP]
 
 
+@lru_cache(maxsize=4096)
 def terms(text: str) -> frozenset[str]:
     """The distinct content words of a text, as stems."""
     return frozenset(_stem(word) for word in content_words(text))
