@@ -122,11 +122,11 @@ def unexpected() -> JSONResponse:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The problems of a route, for its OpenAPI description."""
+    """The problems of a route that takes parameters or a body, for its OpenAPI description."""
     schema = {"$ref": "#/components/schemas/ProblemDetails"}
     return {
         status: {"description": _DESCRIPTIONS[status], "content": {MEDIA_TYPE: {"schema": schema}}}
-        for status in statuses
+        for status in sorted({*statuses, 422})
     }
 
 

@@ -86,7 +86,8 @@ async def _form(request: Request, max_files: int) -> FormData:
     try:
         return await parser.parse()
     except MultiPartException as error:
-        raise InvalidRequestError(error.message) from error
+        too_much = error.message.startswith(("Too many", "Part exceeded"))
+        raise (RequestTooLargeError if too_much else InvalidRequestError)(error.message) from error
 
 
 def _files(form: FormData) -> list[NewDocument]:

@@ -1,4 +1,4 @@
-"""Questions over HTTP with a model behind every stage: what is called, what it costs, and what happens when it fails."""
+"""Questions over HTTP with a model behind every stage: what is called, what it costs, what happens when it fails."""
 
 import json
 import time
@@ -62,10 +62,8 @@ def test_each_stage_calls_its_model_once_and_the_receipt_adds_up(server: ApiServ
     expected = model_stub.tokens_in() * 1e-6 + model_stub.tokens_out() * 3e-6
     assert total["cost_usd"] == pytest.approx(expected)
     figures = server.client.get("/metrics").text
-    assert (
-        f'strata_stage_tokens_total{{direction="in",stage="synthesize",tier="large"}} {stages["synthesize"]["tokens_in"]}.0'
-        in figures
-    )
+    tokens = stages["synthesize"]["tokens_in"]
+    assert f'strata_stage_tokens_total{{direction="in",stage="synthesize",tier="large"}} {tokens}.0' in figures
     assert 'strata_stage_calls_total{stage="cite",tier="small"} 1.0' in figures
 
 

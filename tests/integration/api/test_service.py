@@ -1,0 +1,102 @@
+"""What every route shares: problems, request ids, health, figures, and the description."""
+
+from collections.abc import Callable
+
+import pytest
+
+from pipelines.core.errors import IndexUnavailableError
+from tests.support.api_server import ApiServer, assert_problem
+
+pytestmark = pytest.mark.network
+
+
+def test_unknown_routes_and_methods_are_problems(api: ApiServer) -> None:
+    assert_problem(api.client.get("/v1/nothing"), 404, "not_found")
+    wrong = api.client.put("/v1/ask", json={})
+    assert_problem(wrong, 405, "method_not_allowed")
+    assert wrong.headers["allow"] == "POST"
+    for path in ("/v1/documents/none", "/v1/documents/none/text", "/v1/answers/none/receipt"):
+        assert_problem(api.client.get(path), 404, "not_found")
+
+
+@pytest.mark.parametrize("sent", ["trace-1.a:b", "x" * 128])
+def test_a_request_id_is_given_back(api: ApiServer, sent: str) -> None:
+    assert api.client.get("/livez", headers={"X-Request-ID": sent}).headers["x-request-id"] == sent
+
+
+@pytest.mark.parametrize("sent", ["", "a b", "x" * 129, "<script>"])
+def test_a_request_id_that_could_garble_a_log_is_replaced(api: ApiServer, sent: str) -> None:
+    chosen = api.client.get("/livez", headers={"X-Request-ID": sent}).headers["x-request-id"]
+    assert chosen
+    assert chosen != sent
+
+
+def test_readiness_is_truthful(serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve()
+    ready = server.client.get("/readyz")
+    assert ready.status_code == 200
+    assert {name: check["ok"] for name, check in ready.json()["checks"].items()} == dict.fromkeys(
+        ("index", "state", "models", "worker"), True
+    )
+
+    def away() -> None:
+        raise IndexUnavailableError("http://secret-host:6333 refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server.runtime.store, "info", away)
+        broken = server.client.get("/readyz")
+    assert broken.status_code == 503
+    assert broken.json()["checks"]["index"] == {"ok": False, "detail": "index_unavailable"}
+    assert "secret-host" not in broken.text
+    server.app.state.context.worker.stop(5)
+    stopped = server.client.get("/readyz")
+    assert stopped.status_code == 503
+    assert not stopped.json()["checks"]["worker"]["ok"]
+
+
+def test_figures_have_bounded_labels(api: ApiServer) -> None:
+    api.client.get("/v1/documents/some-very-own-id")
+    api.client.get("/v1/not-a-route-of-ours")
+    api.client.request("BREW", "/livez")
+    text = api.client.get("/metrics").text
+    assert 'strata_http_requests_total{method="GET",route="/v1/documents/{document_id}",status="404"}' in text
+    assert 'route="unmatched"' in text
+    assert 'method="other"' in text
+    assert 'strata_documents{status="indexed"}' in text
+    assert "some-very-own-id" not in text
+    assert "not-a-route" not in text
+    assert "BREW" not in text
+
+
+def test_the_description_types_events_and_problems(api: ApiServer) -> None:
+    described = api.client.get("/openapi.json").json()
+    schemas = described["components"]["schemas"]
+    assert set(schemas["Event"]["discriminator"]["mapping"]) == {
+        "plan",
+        "evidence",
+        "delta",
+        "citation",
+        "answer",
+        "error",
+    }
+    ask = described["paths"]["/v1/ask"]["post"]["responses"]
+    assert ask["200"]["content"]["text/event-stream"]["itemSchema"] == {"$ref": "#/components/schemas/Event"}
+    assert ask["200"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Answer"}
+    for path, operations in described["paths"].items():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                if int(status) >= 400 and path != "/readyz":
+                    assert list(response["content"]) == ["application/problem+json"], (path, status)
+
+
+def test_every_reference_of_the_description_leads_somewhere(api: ApiServer) -> None:
+    described = api.client.get("/openapi.json").json()
+    names = set(described["components"]["schemas"])
+
+    def references(node: object) -> set[str]:
+        if isinstance(node, dict):
+            own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
+            return own.union(*(references(value) for value in node.values()))
+        return set().union(*(references(value) for value in node)) if isinstance(node, list) else set()
+
+    assert {reference.rpartition("/")[2] for reference in references(described)} <= names
