@@ -84,16 +84,21 @@ class Measure:
         planned = await self.planner.run_async(question=question, session=session)
         found = await self.retriever.run_async(question=question, plan=planned["plan"], session=session)
         hits = found["hits"]
-        without = [hit for hit in hits if hit.passage.source not in item.gold]
-        return self._features(item.question, hits[: self.top_k]), self._features(item.question, without[: self.top_k])
+        without = tuple(hit for hit in hits if hit.passage.source not in item.gold)
+        cases = [self._case(item.question, each[: self.top_k]) for each in (hits, without)]
+        texts = list(dict.fromkeys(text for _, sentences in cases for text in sentences))  # most stand in both
+        vectors = self.encoder.embed([item.question, *texts]).vectors
+        cosine = dict(zip(texts, (vectors[1:] @ vectors[0]).tolist(), strict=True))
+        both = [Features(max(cosine[text] for text in sentences), share) for share, sentences in cases]
+        return both[0], both[1]
 
-    def _features(self, question: str, hits: Sequence[Hit]) -> Features:
+    def _case(self, question: str, hits: Sequence[Hit]) -> tuple[float, list[str]]:
+        """The coverage feature, and the sentences that the other one is taken over."""
         evidence = hits[: self.evidence]
         candidates = list_candidates(evidence)
         chosen = Relevance(question, candidates).to_encode()
-        vectors = self.encoder.embed([question, *(candidates[at].text for at in chosen)]).vectors
-        cosine = float((vectors[1:] @ vectors[0]).max())
-        return Features(cosine, best_passage_coverage(question, hits, len(evidence)))
+        share = best_passage_coverage(question, hits, len(evidence))
+        return share, [candidates[at].text for at in chosen]
 
 
 def fit(answerable: Matrix, removed: Matrix, wrong_abstention: float) -> Fit:
