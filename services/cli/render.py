@@ -51,8 +51,11 @@ def place(source: str) -> str:
 
 
 def where(title: str, section_path: Iterable[str], page: int | None) -> str:
-    """`Title › Section › Subsection — page 3`."""
-    trail = " › ".join(one_line(part) for part in (title, *section_path))
+    """`Title › Section › Subsection — page 3`. A first heading that the title begins with is not said twice."""
+    parts = [one_line(part) for part in (title, *section_path)]
+    if len(parts) > 1 and parts[0].startswith(parts[1]):
+        del parts[1]
+    trail = " › ".join(parts)
     return trail if page is None else f"{trail} — page {page}"
 
 

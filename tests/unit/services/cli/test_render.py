@@ -31,6 +31,7 @@ def test_a_source_is_shown_as_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_where_a_passage_stands() -> None:
     assert where("Title", ("One", "Two"), 3) == "Title › One › Two — page 3"
     assert where("Title\n2", (), None) == "Title 2"
+    assert where("Report (file)", ("Report", "Analysis"), 1) == "Report (file) › Analysis — page 1"
 
 
 @pytest.mark.parametrize(
