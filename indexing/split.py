@@ -187,7 +187,7 @@ class _Builder:
         paged = facts.paged
         page = units[0].page + raw[:lead].count(PAGE_BREAK) if paged else None
         path = [text for _, text in self._path]
-        if path and path[0] == facts.title:
+        if path and (path[0] == facts.title or facts.title.startswith(f"{path[0]} (")):
             path = path[1:]
         return Passage(
             id=str(uuid.uuid5(NAMESPACE, f"{facts.document_id}/{facts.version}/{ordinal}")),
@@ -237,7 +237,11 @@ def _ends(block: Block) -> Iterator[int]:
 def _bounded(raw: str, max_words: int) -> Iterator[str]:
     """Cuts what is longer than a passage, between words."""
     limit = max_words * CHARS_PER_WORD
-    for piece in cut(raw, limit):
+    text, blank = raw, ""
+    if len(raw) > limit:  # blank lines at the end must not cut the text before them
+        text = raw.rstrip()
+        blank = raw[len(text) :]
+    for piece in (*cut(text, limit), *cut(blank, limit)):
         words = list(_WORD.finditer(piece))
         at = 0
         for word in words[max_words::max_words]:

@@ -1,6 +1,10 @@
 """The question path, and in `pipelines.core` what both flows stand on."""
 
+import logging
 import os
 
 # Read by Haystack when it is imported: nothing leaves the machine that was not configured to.
 os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "false")
+
+# Haystack tries to save what a failed pipeline was given, and warns of every value that it cannot: ours, on purpose.
+logging.getLogger("haystack.utils.base_serialization").setLevel(logging.ERROR)

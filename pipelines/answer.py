@@ -19,11 +19,11 @@ from pipelines.core.session import Session
 from pipelines.core.settings import Settings
 from pipelines.core.store import Store
 from pipelines.core.tasks import Runner
-from pipelines.core.types import Answer, AnswerStatus, Citation, Draft, Evidence, Fate, Plan, Question, Receipt
+from pipelines.core.types import Answer, AnswerStatus, Citation, Draft, Evidence, Fate, Plan, Question
 from pipelines.plan import Planner
 from pipelines.prune import Pruner
 from pipelines.retrieve import Retriever
-from pipelines.synthesize import Synthesizer, Writer, evidence_tokens
+from pipelines.synthesize import Synthesizer, Writer
 
 NO_ANSWER = "The documents do not answer this question."
 
@@ -119,7 +119,6 @@ class AnswerBuilder:
         if status is AnswerStatus.INSUFFICIENT:
             text, citations, unsupported = NO_ANSWER, (), ()
         receipt = session.receipt()
-        sent = evidence_tokens(evidence.items) if _called_a_model(receipt) else 0
         return {
             "answer": Answer(
                 id=str(uuid.uuid4()),
@@ -130,7 +129,9 @@ class AnswerBuilder:
                 unsupported=unsupported,
                 reasons=reasons,
                 plan=plan,
-                receipt=receipt.model_copy(update={"large_tokens_avoided": max(0, evidence.retrieved_tokens - sent)}),
+                receipt=receipt.model_copy(
+                    update={"large_tokens_avoided": max(0, evidence.retrieved_tokens - draft.evidence_tokens)}
+                ),
                 fates=_fates(evidence, citations) if question.explain else (),
                 config_version=self._config_version,
             )
@@ -149,10 +150,6 @@ class AnswerBuilder:
     ) -> dict[str, Answer]:
         """See `run`."""
         return self.run(question, plan, evidence, draft, citations, unsupported, session)
-
-
-def _called_a_model(receipt: Receipt) -> bool:
-    return any(stage.stage == "synthesize" and stage.usage.calls for stage in receipt.stages)
 
 
 def _fates(evidence: Evidence, citations: tuple[Citation, ...]) -> tuple[Fate, ...]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +32,9 @@ def support_scores(
     support = np.zeros((len(claims), len(sources)), np.float32)
     if not claims or not sources:
         return support, Usage()
-    bare_sources = [_bare(source) for source in sources]
     open_claims = []
     for row, claim in enumerate(claims):
-        bare = _bare(claim)
-        verbatim = np.array([bool(bare) and f" {bare} " in f" {source} " for source in bare_sources])
+        verbatim = np.array([stands_in(claim, source) for source in sources])
         support[row][verbatim] = 1.0
         if not verbatim.any():
             open_claims.append(row)
@@ -45,21 +44,29 @@ def support_scores(
     vectors = embedded.vectors
     cosine = np.clip(vectors[: len(open_claims)] @ vectors[len(open_claims) :].T, 0.0, 1.0)
     for at, row in enumerate(open_claims):
-        support[row] = (cosine[at] + _coverage(claims[row], sources)) / 2 * _numbers_agree(claims[row], sources)
+        shared = np.array([coverage(claims[row], source) for source in sources])
+        agree = np.array([numbers_agree(claims[row], source) for source in sources])
+        support[row] = (cosine[at] + shared) / 2 * np.where(agree, 1.0, WRONG_NUMBER_FACTOR)
     return support, embedded.usage
 
 
+def stands_in(claim: str, source: str) -> bool:
+    """Whether a claim stands in a source word for word, punctuation and markers aside."""
+    bare = _bare(claim)
+    return bool(bare) and f" {bare} " in f" {_bare(source)} "
+
+
+def coverage(claim: str, source: str) -> float:
+    """The share of the claim's terms that the source holds, 0 to 1."""
+    words = terms(claim)
+    return len(words & terms(source)) / max(1, len(words))
+
+
+def numbers_agree(claim: str, source: str) -> bool:
+    """Whether the source has every number of the claim."""
+    return set(_NUMBER.findall(claim)) <= set(_NUMBER.findall(source))
+
+
+@lru_cache(maxsize=4096)
 def _bare(text: str) -> str:
     return _BARE.sub(" ", fold(MARKER.sub(" ", text))).strip()
-
-
-def _coverage(claim: str, sources: Sequence[str]) -> NDArray[np.float32]:
-    words = terms(claim)
-    shares = [len(words & terms(source)) / max(1, len(words)) for source in sources]
-    return np.array(shares, np.float32)
-
-
-def _numbers_agree(claim: str, sources: Sequence[str]) -> NDArray[np.float32]:
-    numbers = set(_NUMBER.findall(claim))
-    factors = [1.0 if numbers <= set(_NUMBER.findall(source)) else WRONG_NUMBER_FACTOR for source in sources]
-    return np.array(factors, np.float32)

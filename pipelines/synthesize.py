@@ -17,6 +17,7 @@ from pipelines.core.settings import SynthesizeSettings
 from pipelines.core.sync import run_sync
 from pipelines.core.text import estimate_tokens, is_statement, terms
 from pipelines.core.types import MARKER, AnswerStatus, Draft, Evidence, EvidenceItem, Question, StageReceipt, Usage
+from pipelines.limits import Purse
 
 REFUSAL = "INSUFFICIENT_EVIDENCE"
 SYSTEM = f"""You answer a question from evidence. You get a JSON object with the question and numbered evidence. The \
@@ -86,17 +87,16 @@ class ModelWriter:
     async def __call__(self, question: Question, standalone: str, evidence: Evidence, session: Session) -> Draft:
         """One streamed call.
 
-        Less evidence is sent where the request's `max_large_tokens` asks for it; where not even one passage fits, the
-        answer is quoted instead.
+        Less evidence is sent where the request's limits ask for it; where not even one passage fits, the answer is
+        quoted instead.
         """
         watch = Stopwatch()
-        call = _affordable(
-            standalone, evidence.items, question.limits.max_large_tokens, self._settings.max_output_tokens
-        )
+        price = self._tiers.price(self._tier) if question.limits.max_cost_usd is not None else None
+        purse = Purse(question.limits, session.receipt().total.cost_usd, price)
+        call = _affordable(standalone, evidence.items, purse, self._settings.max_output_tokens)
         if call is None:
-            return self._quote(
-                standalone, evidence, session, "max_large_tokens leaves no room for a large call", Usage(), watch
-            )
+            reason = f"{purse.names} leaves no room for a large call"
+            return self._quote(standalone, evidence, session, reason, Usage(), watch)
         stream = self._tiers.stream(
             self._tier,
             call.messages,
@@ -105,13 +105,15 @@ class ModelWriter:
             temperature=self._settings.temperature,
         )
         written = _Refusable(session)
+        sent = evidence_tokens(evidence.items[: call.items])
         try:
             async with aclosing(stream):
                 async for piece in stream:
                     written.add(piece)
         except ModelError as error:
             usage = error.usage or stream.usage
-            return self._quote(standalone, evidence, session, error.detail, usage, watch, restart=written.emitted)
+            quoted = self._quote(standalone, evidence, session, error.detail, usage, watch, restart=written.emitted)
+            return quoted.model_copy(update={"evidence_tokens": sent if usage.calls else 0})
         session.record(
             StageReceipt(
                 stage="synthesize",
@@ -123,14 +125,15 @@ class ModelWriter:
             )
         )
         if written.refused:
-            return Draft(status=AnswerStatus.INSUFFICIENT, reasons=("the model found no answer in the evidence",))
+            reason = "the model found no answer in the evidence"
+            return Draft(status=AnswerStatus.INSUFFICIENT, reasons=(reason,), evidence_tokens=sent)
         reasons = []
         if call.items < len(evidence.items):
-            reasons.append("less evidence was sent to keep max_large_tokens")
+            reasons.append(f"less evidence was sent to keep {purse.names}")
         if stream.truncated:
             reasons.append("the answer reached the model's output limit and ends early")
         status = AnswerStatus.DEGRADED if reasons else AnswerStatus.ANSWERED
-        return Draft(text=written.finish(), status=status, reasons=tuple(reasons))
+        return Draft(text=written.finish(), status=status, reasons=tuple(reasons), evidence_tokens=sent)
 
     def _quote(
         self,
@@ -237,17 +240,13 @@ class _Call:
     max_tokens: int
 
 
-def _affordable(
-    standalone: str, items: Sequence[EvidenceItem], max_large_tokens: int | None, max_output: int
-) -> _Call | None:
-    """The call with the most evidence that keeps a request's limit, prompt and answer together."""
+def _affordable(standalone: str, items: Sequence[EvidenceItem], purse: Purse, max_output: int) -> _Call | None:
+    """The call with the most evidence that the request's limits allow, prompt and answer together."""
     for count in range(len(items), 0, -1):
         messages = prompt(SYSTEM, {"question": standalone, "evidence": _evidence(items[:count])})
-        if max_large_tokens is None:
-            return _Call(messages, count, max_output)
-        room = max_large_tokens - sum(estimate_tokens(message.content) for message in messages)
-        if room >= max(1, min(max_output, max_large_tokens // 4)):
-            return _Call(messages, count, min(max_output, room))
+        room = purse.output_room(sum(estimate_tokens(message.content) for message in messages), max_output)
+        if room > 0:
+            return _Call(messages, count, room)
     return None
 
 

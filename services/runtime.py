@@ -230,6 +230,8 @@ class Runtime:
             raise RequestTooLargeError(f"The question is longer than {limits.max_question_chars} characters.")
         if len(question.history) > limits.max_history_turns:
             raise RequestTooLargeError(f"The conversation has more than {limits.max_history_turns} turns.")
+        if sum(len(turn.text) for turn in question.history) > limits.max_history_chars:
+            raise RequestTooLargeError(f"The conversation is longer than {limits.max_history_chars} characters.")
 
     def _ingest(self, submissions: "Iterable[PipelineSubmission]", observer: "Callable[[Outcome], None]") -> None:
         from indexing.ingest import ingest

@@ -7,11 +7,11 @@ from sentencex import get_sentence_boundaries
 
 def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
     """Spans that cover a text without gaps; each holds one sentence and the white space after it."""
-    at = 0
+    at = end = 0
     for boundary in get_sentence_boundaries("en", text):
-        end = int(boundary["end_index"])
-        if text[at:end].strip():
+        if text[at:end].strip() and text[end : boundary["end_index"]].strip():
             yield at, end
             at = end
+        end = int(boundary["end_index"])
     if at < len(text):
         yield at, len(text)

@@ -168,6 +168,7 @@ class AnswerSettings(Section):
     deadline_s: Seconds = Field(60.0, description="Bound on one question, all stages together.")
     max_question_chars: int = Field(4000, gt=0, description="Longest question accepted.")
     max_history_turns: int = Field(50, ge=0, description="Most earlier turns accepted.")
+    max_history_chars: int = Field(100_000, ge=0, description="Most characters of earlier turns, all together.")
 
 
 class ConvertSettings(Section):

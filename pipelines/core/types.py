@@ -200,7 +200,8 @@ class Evidence(Value):
     Attributes:
         sufficiency: Estimated probability that the evidence answers the question.
         sufficient: Whether that is enough to spend the large call.
-        retrieved_tokens: Tokens of all retrieved passages, before pruning; the receipt's baseline.
+        retrieved_tokens: Estimated tokens of all retrieved passages with their titles, before pruning; the receipt's
+            baseline.
     """
 
     items: tuple[EvidenceItem, ...] = ()
@@ -219,11 +220,16 @@ class AnswerStatus(StrEnum):
 
 
 class Draft(Value):
-    """What synthesis wrote, with inline markers such as `[2]`. `text` is empty when it abstains."""
+    """What synthesis wrote, with inline markers such as `[2]`. `text` is empty when it abstains.
+
+    Attributes:
+        evidence_tokens: Estimated tokens of evidence that a model was sent for it; 0 where none was called.
+    """
 
     text: str = ""
     status: AnswerStatus = AnswerStatus.ANSWERED
     reasons: tuple[str, ...] = ()
+    evidence_tokens: int = 0
 
 
 class Citation(Value):

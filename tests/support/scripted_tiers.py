@@ -26,6 +26,11 @@ class ScriptedTiers:
         self.replies = list(replies)
         self.prompts: list[Sequence[Message]] = []
         self.calls: list[dict[str, Any]] = []
+        self.token_price: tuple[float, float] | None = None
+
+    def price(self, tier: str) -> tuple[float, float] | None:
+        """As set."""
+        return self.token_price
 
     async def complete(
         self, tier: str, messages: Sequence[Message], schema: type[BaseModel], *, deadline: Deadline

@@ -209,6 +209,15 @@ class Client:
         )
         return float(prompt_cost + completion_cost)
 
+    def price(self, name: str) -> tuple[float, float] | None:
+        """USD of a prompt token and of an answer token, or `None` where unknown."""
+        if own := self._prices[name]:
+            return own
+        listed = self._listed[name] or {}
+        if "output_cost_per_token" not in listed:
+            return None
+        return float(listed["input_cost_per_token"]), float(listed["output_cost_per_token"])
+
     def _lookup(self, model: str) -> dict[str, Any] | None:
         # Not `litellm.get_model_info`: for Ollama it asks a server.
         table = self._litellm.model_cost

@@ -50,6 +50,11 @@ class ModelTiers:
         """Where each entry's requests go and whether its key is there. Makes no request."""
         return describe(self._entries)
 
+    def price(self, tier: str) -> tuple[float, float] | None:
+        """USD of a prompt token and of an answer token of the tier's own entry, or `None` where unknown."""
+        self.warm_up()
+        return self._client.price(tier)
+
     async def complete(
         self, tier: str, messages: Sequence[Message], schema: type[T], *, deadline: Deadline
     ) -> Completion[T]:
