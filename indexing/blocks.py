@@ -16,11 +16,11 @@ MAX_BLOCK_CHARS = 40_000
 MAX_HEADING_CHARS = 300
 """Of a heading in a section path, which every passage of the section repeats."""
 
-_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$")
+_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.*)")
 _SETEXT = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+\S")
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
-_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+_LINE = re.compile(r"\n+|[^\n]+\n?")
 _SENTENCE_END = re.compile(r"[.!?:;|)\]\"”’]\s*$")
 
 
@@ -130,7 +130,7 @@ class _OpenBlock:
         if self.kind is Kind.HEADING and (
             match := _HEADING.match(raw.replace(PAGE_BREAK, "").split("\n", 1)[0].rstrip())
         ):
-            return Block(Kind.HEADING, raw, self.start, self.page, len(match[1]), _plain(match[2]))
+            return Block(Kind.HEADING, raw, self.start, self.page, len(match[1]), _plain(_unclosed(match[2])))
         return Block(self.kind, raw, self.start, self.page)
 
     def _runs_on(self, content: str) -> bool:
@@ -151,15 +151,22 @@ def _kind(content: str) -> Kind:
     return Kind.PARAGRAPH
 
 
+def _unclosed(heading: str) -> str:
+    """A heading without the marks that may close it, which stand after a space: `C#` is a name."""
+    open_end = heading.rstrip("#")
+    return open_end.rstrip() if open_end[-1:].isspace() else heading
+
+
 def _plain(heading: str) -> str:
     """A heading without emphasis marks, backslashes and link targets."""
+    heading = heading[: 4 * MAX_HEADING_CHARS]  # the patterns take time that grows with the square of the length
     heading = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", heading)
     heading = re.sub(r"(\*\*|__|`)(.+?)\1", r"\2", heading)
     return re.sub(r"\\([\\`*_{}\[\]()#+.!|-])", r"\1", heading).strip()[:MAX_HEADING_CHARS]
 
 
 def _lines(parts: Iterable[str]) -> Iterator[str]:
-    """Lines with their ends; a line longer than `MAX_LINE_CHARS` is cut at white space where it has any."""
+    """Lines with their ends, empty ones as one run; what is longer than `MAX_LINE_CHARS` is cut, at white space first."""
     rest = ""
     for part in parts:
         text = rest + part

@@ -8,10 +8,13 @@ from sentencex import get_sentence_boundaries
 def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
     """Spans that cover a text without gaps; each holds one sentence and the white space after it."""
     at = end = 0
+    begun = False  # `text[at:end]` holds more than white space
     for boundary in get_sentence_boundaries("en", text):
-        if text[at:end].strip() and text[end : boundary["end_index"]].strip():
+        filled = bool(text[end : boundary["end_index"]].strip())
+        if begun and filled:
             yield at, end
             at = end
+        begun = begun or filled
         end = int(boundary["end_index"])
     if at < len(text):
         yield at, len(text)

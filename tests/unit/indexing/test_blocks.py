@@ -1,5 +1,7 @@
 """Blocks of the common form."""
 
+import time
+
 import pytest
 
 from indexing import blocks
@@ -35,6 +37,8 @@ def test_blank_lines_belong_to_the_block_before_them() -> None:
         ("## A [link](http://x.example/(y)) here", 2, "A link) here"),
         (r"## 1\. A \# sign", 2, "1. A # sign"),
         ("# 第一章", 1, "第一章"),
+        ("# From C to C#", 1, "From C to C#"),
+        ("# C# ##  ", 1, "C#"),
     ],
 )
 def test_atx_headings(line: str, level: int, heading: str) -> None:
@@ -42,7 +46,7 @@ def test_atx_headings(line: str, level: int, heading: str) -> None:
     assert (block.kind, block.level, block.heading) == (Kind.HEADING, level, heading)
 
 
-@pytest.mark.parametrize("line", ["#NoSpace", "####### Seven", "    # indented code", "#", "# "])
+@pytest.mark.parametrize("line", ["#NoSpace", "####### Seven", "    # indented code", "#", "# ", "#  "])
 def test_what_is_no_heading(line: str) -> None:
     assert Kind.HEADING not in kinds(line)
 
@@ -122,3 +126,16 @@ def test_cut_keeps_everything_and_prefers_white_space() -> None:
     assert cut("aa bb cc", 4) == ["aa ", "bb ", "cc"]
     assert cut("aaaaaa", 4) == ["aaaa", "aa"]
     assert cut("", 4) == [""]
+
+
+@pytest.mark.parametrize("line", ["# x" + " " * 19_000 + "y", "# " + "[" * 19_000, "# " + "`a **b " * 2_700])
+def test_no_heading_takes_long(line: str) -> None:
+    before = time.process_time()
+    read(f"{line}\n" * 10)
+    assert time.process_time() - before < 1
+
+
+def test_empty_lines_cost_next_to_nothing() -> None:
+    before = time.process_time()
+    assert len(read("a\n" + "\n" * 2_000_000 + "b\n")) < 200
+    assert time.process_time() - before < 1

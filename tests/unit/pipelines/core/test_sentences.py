@@ -1,5 +1,7 @@
 """Sentence boundaries."""
 
+import time
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,3 +31,9 @@ def test_abbreviations_end_no_sentence() -> None:
 @given(st.text(alphabet=st.sampled_from("ab .!?\n\t\r\f\u2028\u3000。😀é́\"')"), max_size=60))
 def test_spans_cover_every_text_without_gaps(text: str) -> None:
     assert "".join(sentences(text)) == text
+
+
+def test_white_space_costs_next_to_nothing() -> None:
+    before = time.process_time()
+    assert len(sentences("One." + "\n \n" * 100_000 + "Two.")) == 2
+    assert time.process_time() - before < 2
