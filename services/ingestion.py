@@ -1,7 +1,9 @@
 """Batch ingestion: what is accepted is in ledger and blob store; workers take it from there until none is left."""
 
+import logging
 import stat
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from pipelines.core.errors import (
     NotFoundError,
     RequestTooLargeError,
     StrataError,
+    UnforeseenDocumentError,
 )
 from pipelines.core.settings import Settings
 from pipelines.core.state import DocumentStatus, Job, Ledger, Submission, WorkItem, owner_id
@@ -30,6 +33,8 @@ DROP = 500
 TITLE_KEY = "title"
 TEXTS = "text/"
 CHUNK = 1024 * 1024
+
+logger = logging.getLogger(__name__)
 
 RunPipeline = Callable[[Iterable[PipelineSubmission], Callable[[Outcome], None]], object]
 
@@ -130,8 +135,13 @@ class Ingestion:
         Args:
             stop: Once set, no further document is begun; those begun are finished.
 
+        A document that takes the whole run down in an unforeseen way costs those in the run a try, and each is tried
+        again alone: so the one to blame ends as failed, and the others go on.
+
         Raises:
             StrataError: the index or the state could not be used.
+            OSError: the disk could not be used.
+            Exception: run after run fails in an unforeseen way.
         """
         self._recover()
         self.delete_marked()
@@ -155,16 +165,40 @@ class Ingestion:
 
         with shift.keep_leases():
             # Again and again: a document may have been submitted anew while it was worked on, or deleted.
-            while (first := next(shift.items(), None)) or self.delete_marked():
-                if first is not None:
-                    self._run(self._submissions(first, shift, observer), end)
+            crashed_at = None
+            while (first := next(items := shift.batch(), None)) or self.delete_marked():
+                if first is None:
+                    continue
+                try:
+                    self._run(self._submissions(first, items, shift, observer), end)
+                except (StrataError, OSError):
+                    raise
+                except Exception as error:
+                    self._charge(error, shift, observer)
+                    if crashed_at == ended:
+                        raise  # the second in a row: the fault is not one document's
+                    crashed_at = ended
         return ended
 
+    def _charge(
+        self, error: Exception, shift: Shift, observer: Callable[[WorkItem, Outcome | StrataError], None]
+    ) -> None:
+        """Counts a try of every document that was in a run that fell: one of them may be why."""
+        where = "".join(traceback.format_tb(error.__traceback__))  # its message may quote a document
+        logger.error("a run of the document path fell: %s\n%s", type(error).__name__, where)
+        for item in shift.end_all():
+            failure = UnforeseenDocumentError()
+            self._ledger.fail(item, failure)
+            observer(item, failure)
+
     def _submissions(
-        self, first: WorkItem, shift: Shift, observer: Callable[[WorkItem, Outcome | StrataError], None]
+        self,
+        first: WorkItem,
+        items: Iterator[WorkItem],
+        shift: Shift,
+        observer: Callable[[WorkItem, Outcome | StrataError], None],
     ) -> Iterator[PipelineSubmission]:
         item: WorkItem | None = first
-        items = shift.items()
         while item is not None:
             if error := self._unreadable(item):
                 shift.end(item.document_id)

@@ -26,22 +26,28 @@ class Shift:
         self._held: dict[str, WorkItem] = {}
         self._unwanted: set[str] = set()
 
-    def items(self) -> Iterator[WorkItem]:
-        """Claims until nothing is queued. Work that nobody wants any more is given back instead of handed out."""
-        while not self._stop.is_set() and (item := self._next()):
+    def batch(self) -> Iterator[WorkItem]:
+        """Claims what may share one run of the document path, until nothing is queued.
+
+        A document that failed before is alone in its run: should it take the run down again, no other pays for it.
+        Work that nobody wants any more is given back instead of handed out.
+        """
+        begun = alone = False
+        while not alone and not self._stop.is_set() and (item := self._next(only_new=begun)):
             if item.token in self._unwanted:
                 self.end(item.document_id)
                 self._ledger.release(item)
             else:
+                begun, alone = True, item.attempt > 1
                 yield item
 
-    def _next(self) -> WorkItem | None:
+    def _next(self, *, only_new: bool) -> WorkItem | None:
         if not self._waiting:
             claimed = self._ledger.claim(CLAIM, self._owner, LEASE_S)
             with self._lock:
                 self._waiting = claimed
         with self._lock:
-            if not self._waiting:
+            if not self._waiting or (only_new and self._waiting[0].attempt > 1):
                 return None
             item = self._waiting.pop(0)
             self._held[item.document_id] = item
@@ -51,6 +57,13 @@ class Shift:
         """Takes a document off the shift and returns it; `None` where it is off already."""
         with self._lock:
             return self._held.pop(document_id, None)
+
+    def end_all(self) -> list[WorkItem]:
+        """Takes everything off the shift that was handed out and has not ended, and returns it."""
+        with self._lock:
+            held = list(self._held.values())
+            self._held.clear()
+            return held
 
     @contextmanager
     def keep_leases(self) -> Iterator[None]:

@@ -109,6 +109,16 @@ class WorkerLostError(DocumentError):
         super().__init__("The process that prepared this document died; the file may need more memory than there is.")
 
 
+class UnforeseenDocumentError(DocumentError):
+    """Preparing the document, alone or together with others, fell over in a way that nobody foresaw."""
+
+    code = "document_unforeseen"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("Something unforeseen went wrong while this document was prepared; the log has more.")
+
+
 class IndexMismatchError(StrataError):
     """The collection was built with another encoder or schema than the configured one."""
 

@@ -20,7 +20,6 @@ class HashEncoder:
     Attributes:
         texts: Everything that was embedded, in order.
         delay_s: Slept in each call.
-        fail: Raised by the next call, once.
     """
 
     name = "encoder/hash"
@@ -30,7 +29,6 @@ class HashEncoder:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.delay_s = 0.0
-        self.fail: Exception | None = None
         self._lock = threading.Lock()
 
     def warm_up(self) -> None:
@@ -40,9 +38,6 @@ class HashEncoder:
         """See `Encoder.embed`."""
         time.sleep(self.delay_s)
         with self._lock:
-            error, self.fail = self.fail, None
-            if error is not None:
-                raise error
             self.texts.extend(texts)
         vectors = np.stack([_vector(text) for text in texts]) if texts else np.zeros((0, DIM), np.float32)
         usage = Usage(calls=1, tokens_in=sum(len(text.split()) for text in texts)) if texts else Usage()

@@ -1,6 +1,8 @@
 """Accepting documents and working them off, on real parts but for the encoder."""
 
+import contextlib
 import io
+import logging
 import os
 import tempfile
 import threading
@@ -296,12 +298,41 @@ def test_a_crash_of_the_index_gives_work_back_and_the_next_turn_embeds_only_the_
     assert {each.status for each in service.ledger.documents(TENANT).items} == {DocumentStatus.INDEXED}
 
 
-def test_an_encoder_that_fails_gives_work_back(service: Service) -> None:
-    service.accept(a="Text.")
-    service.encoder.fail = RuntimeError("out of memory")
+def test_a_document_that_takes_the_run_down_ends_failed_and_the_others_indexed(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("pipelines.core.state.work.RETRY_DELAY_S", 0.0)
+    embed = service.encoder.embed
+
+    def fall(texts: list[str]) -> object:
+        if poisoned := [text for text in texts if "poison" in text]:
+            raise RuntimeError(poisoned[0])
+        return embed(texts)
+
+    monkeypatch.setattr(service.encoder, "embed", fall)
+    with caplog.at_level(logging.ERROR):
+        service.accept(a="Text of a.", bad="A poison.", b="Text of b.")
+        for _ in range(5):
+            with contextlib.suppress(RuntimeError):
+                service.work()
+    found = {each.name: each for each in service.ledger.documents(TENANT).items}
+    assert [found[name].status.value for name in ("a.md", "b.md", "bad.md")] == ["indexed", "indexed", "failed"]
+    assert (found["bad.md"].error_code, found["bad.md"].attempts) == ("document_unforeseen", 3)
+    assert "RuntimeError" in caplog.text
+    assert "A poison." not in caplog.text, "a foreign message may quote a document"
+
+
+def test_an_encoder_that_always_fails_is_no_document_s_fault(service: Service) -> None:
+    for name in ("a", "b"):
+        service.accept(**{name: LONG})
+
+    def fall(_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    service.encoder.embed = fall  # type: ignore[method-assign,assignment]
     with pytest.raises(RuntimeError, match="out of memory"):
         service.work()
-    assert service.work() == 1
+    assert {each.status for each in service.ledger.documents(TENANT).items} == {DocumentStatus.QUEUED}
 
 
 def test_a_stopped_worker_finishes_what_it_began(service: Service) -> None:
