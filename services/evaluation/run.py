@@ -71,6 +71,7 @@ def evaluate(request: Request, settings: Settings, begin: Begin) -> Result:
         ConflictError: another process measures on the same index.
         StrataError: the settings cannot work, or the index could not be used.
     """
+    origin = provenance()  # before the work: the code that runs is the code of now
     evaluated = load(request.set, request.data, request.split)
     tasks = _tasks(evaluated, request.task)
     measured = _Measured()
@@ -101,7 +102,7 @@ def evaluate(request: Request, settings: Settings, begin: Begin) -> Result:
         abstention=measured.abstention,
         config_version=config_version(settings),
         settings=redacted(settings),
-        provenance=provenance(),
+        provenance=origin,
         durations_s=measured.durations_s,
     )
 
