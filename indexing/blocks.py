@@ -166,7 +166,7 @@ def _plain(heading: str) -> str:
 
 
 def _lines(parts: Iterable[str]) -> Iterator[str]:
-    """Lines with their ends, empty ones as one run; what is longer than `MAX_LINE_CHARS` is cut, at white space first."""
+    """Lines with their ends, empty ones as one run, of at most `MAX_LINE_CHARS`, cut at white space."""
     rest = ""
     for part in parts:
         text = rest + part

@@ -14,6 +14,7 @@ from pipelines.core.errors import (
 )
 
 MAX_MEMBERS = 100_000
+MAX_PROLOGUE_BYTES = 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 _XML_SUFFIXES = (".xml", ".rels", ".vml")
 _ENCRYPTED_FLAG = 0x1
@@ -87,7 +88,8 @@ def check_prologue(stream: IO[bytes]) -> None:
     """Read an XML part up to its first element.
 
     Raises:
-        MalformedDocumentError: it declares entities, which office formats never do and attackers do.
+        MalformedDocumentError: it declares entities or goes on for `MAX_PROLOGUE_BYTES`, which office formats never do
+            and attackers do: the parser's time grows with the square of a comment's length.
     """
 
     def refuse(*_: object) -> NoReturn:
@@ -100,7 +102,11 @@ def check_prologue(stream: IO[bytes]) -> None:
     parser.EntityDeclHandler = refuse
     parser.StartElementHandler = stop
     try:
-        while chunk := stream.read(_CHUNK_BYTES):
-            parser.Parse(chunk)
+        for _ in range(0, MAX_PROLOGUE_BYTES, _CHUNK_BYTES):
+            chunk = stream.read(_CHUNK_BYTES)
+            parser.Parse(chunk, not chunk)
+            if not chunk:
+                return
     except (_RootReached, expat.ExpatError):
         return  # whether the rest is well-formed is the format's parser's to say
+    raise MalformedDocumentError("The file is refused: its XML begins with a megabyte of nothing, as attacks do.")

@@ -2,6 +2,7 @@
 
 import io
 import os
+import time
 import zipfile
 from pathlib import Path
 
@@ -168,3 +169,14 @@ def test_zip_bomb_in_the_type_of_an_open_document_is_not_unpacked(convert, tmp_p
         archive.writestr("mimetype", "0" * (64 * MIB))
     with pytest.raises(UnsupportedDocumentError, match="zip archive"):
         convert("a.odt", tmp_path / "a")
+
+
+def test_xml_that_begins_with_an_endless_comment_is_refused_at_once(convert, tmp_path):
+    path = tmp_path / "comment.docx"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("word/document.xml", "<!--" + "a" * 40 * MIB)
+    before = time.process_time()
+    with pytest.raises(MalformedDocumentError, match="a megabyte of nothing"):
+        convert("comment.docx", path)
+    assert time.process_time() - before < 3

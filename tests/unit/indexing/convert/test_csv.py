@@ -19,7 +19,7 @@ def test_quoted_cells_keep_delimiters_lines_and_pipes(convert):
 
 def test_uneven_rows_lose_nothing(convert):
     text = convert("a.csv", "a,b\n1\n1,2,3\n")[1]
-    assert text == "| a | b |  |\n| --- | --- | --- |\n| 1 |  |  |\n| 1 | 2 | 3 |\n"
+    assert text == "| a | b |  |\n| --- | --- | --- |\n| 1 |\n| 1 | 2 | 3 |\n"
 
 
 def test_single_column_is_a_table(convert):
@@ -29,6 +29,16 @@ def test_single_column_is_a_table(convert):
 def test_quote_that_never_closes_has_a_reason(convert):
     with pytest.raises(MalformedDocumentError, match="quotation mark is never closed"):
         convert("a.csv", 'a,b\n1,"' + "x" * 300_000)
+
+
+def test_row_without_end_has_a_reason(convert):
+    with pytest.raises(MalformedDocumentError, match="a row is longer than"):
+        convert("a.csv", "a,b\n" + '"x\nx",' * 1_500_000)
+
+
+def test_one_wide_row_makes_no_long_text_of_short_ones(convert):
+    content = "," * 100_000 + "a\n" + "b\n" * 10_000
+    assert len(convert("a.csv", content)[1]) < 10 * len(content)
 
 
 def test_long_table_is_streamed(converter, tmp_path):
