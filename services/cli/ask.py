@@ -1,6 +1,7 @@
 """`strata ask`."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +25,12 @@ def ask(
     chat: Annotated[
         bool, typer.Option("--chat", help="Go on asking; earlier turns are remembered. An empty line ends it.")
     ] = False,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            "--history", metavar="FILE", help="Earlier turns, oldest first: JSON Lines or a JSON list of {role, text}."
+        ),
+    ] = None,
     filters: Annotated[
         list[str] | None,
         typer.Option("--filter", "-f", metavar="KEY=VALUE", help="Only documents with this metadata; repeatable."),
@@ -42,12 +49,14 @@ def ask(
 
     from pipelines.core.types import Filter, Limits, Question
     from services.cli.fields import parse_fields
+    from services.cli.history import read_history
 
     if question is None and not chat:
         raise typer.BadParameter("give a question, or --chat.", param_hint="QUESTION")
     settings = context.settings(ctx)
     first = Question(
         text=question or "",
+        history=read_history(history) if history else (),
         filter=Filter(metadata=parse_fields(filters or [], settings, "--filter")),
         limits=Limits(deadline_ms=max(1, round(deadline * 1000)) if deadline else None),
         explain=explain,

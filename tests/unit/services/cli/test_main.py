@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.core.errors import InvalidRequestError
+from pipelines.core.types import Question, Turn
 from services.cli import main as cli
 from services.cli.reference import render
 
@@ -60,6 +62,7 @@ def test_an_error_is_one_line_and_exit_code_1(
     ("arguments", "reason"),
     [
         (("ask",), "give a question"),
+        (("ask", "why", "--history", "/does/not/exist"), "cannot be read"),
         (("ingest", "/does/not/exist"), "does not exist"),
         (("ingest",), "nothing is left to finish"),
         (("ingest", __file__, "--metadata", "year"), "is not of the form key=value"),
@@ -76,6 +79,19 @@ def test_wrong_usage_is_exit_code_2(
 ) -> None:
     assert run(monkeypatch, "--data-dir", str(tmp_path), *arguments) == 2
     assert reason in " ".join(capsys.readouterr().err.split())
+
+
+def test_ask_hands_earlier_turns_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = []
+
+    async def answer(_runtime: object, question: Question, _quiet: bool) -> None:
+        asked.append(question)
+        raise InvalidRequestError("enough")
+
+    monkeypatch.setattr("services.cli.ask._answer", answer)
+    (tmp_path / "turns").write_text('{"role": "user", "text": "Who won?"}')
+    assert run(monkeypatch, "--data-dir", str(tmp_path), "ask", "When?", "--history", str(tmp_path / "turns")) == 1
+    assert [question.history for question in asked] == [(Turn(role="user", text="Who won?"),)]
 
 
 def test_serve_takes_host_and_port_from_the_command_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
