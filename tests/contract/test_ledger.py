@@ -20,6 +20,7 @@ from pipelines.core.errors import (
 )
 from pipelines.core.state import DocumentStatus, ItemStatus, JobStatus, Ledger, Submission, WorkItem, owner_id
 from pipelines.core.types import Answer, AnswerStatus, Receipt, StageReceipt, Usage
+from tests.support.services import missing
 
 POSTGRES_URL = os.environ.get("STRATA_TEST_POSTGRES_URL")
 TENANT = "default"
@@ -46,7 +47,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"sqlite:///{tmp_path / 'state.db'}"
         return
     if POSTGRES_URL is None:
-        pytest.skip("STRATA_TEST_POSTGRES_URL is not set")
+        missing("STRATA_TEST_POSTGRES_URL is not set")
     engine = create_engine(POSTGRES_URL)
     with engine.begin() as connection:
         for table in ("job_items", "receipts", "jobs", "documents", "alembic_version"):

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta, timezone
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pipelines.core.errors import ConfigurationError, StateUnavailableError
 from pipelines.core.state import Ledger, migrate
 from pipelines.core.state.database import Database, sqlite_url
 from pipelines.core.state.tables import REVISION, Base, JobRow
+from tests.support.services import missing
 
 
 @pytest.fixture
@@ -141,7 +143,8 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.network
 def test_a_server_that_is_away_is_told_without_its_password() -> None:
-    pytest.importorskip("psycopg")
+    if find_spec("psycopg") is None:
+        missing("psycopg is not installed")
     with pytest.raises(StateUnavailableError) as caught:
         Ledger("postgresql+psycopg://strata:hunter2@127.0.0.1:1/strata")
     assert "127.0.0.1" in caught.value.detail
