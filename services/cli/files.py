@@ -10,7 +10,7 @@ import typer
 
 from indexing.convert.sniff import EXTENSIONS
 
-HIDDEN, UNSUPPORTED = "hidden", "unsupported ending"
+HIDDEN, UNSUPPORTED, LINKED, CLOSED = "hidden", "unsupported ending", "link to a folder", "folder that cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Found:
 def find(paths: Sequence[Path], *, leave_out: Path) -> Found:
     """Expands folders, at any depth and without following links to other folders.
 
-    A file that is named is always taken; in folders, hidden files and endings that no converter reads are counted and
-    left out.
+    A file that is named is always taken; in folders, hidden files, endings that no converter reads and folders that
+    cannot be entered are counted and left out.
 
     Args:
         leave_out: A folder that is never entered: Strata's own data.
@@ -54,9 +54,11 @@ def absolute(path: Path) -> Path:
 
 def _inside(folder: Path, own: Path) -> Iterator[tuple[Path, str]]:
     """Files below a folder in a fixed order, each with the reason to leave it out, if any."""
-    for parent, folders, names in os.walk(folder):
+    closed: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=closed.append):
         here = Path(parent)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and here / name != own)
+        yield from ((here / name, LINKED) for name in folders if (here / name).is_symlink())
         for name in sorted(names):
             path = here / name
             if name.startswith("."):
@@ -65,3 +67,4 @@ def _inside(folder: Path, own: Path) -> Iterator[tuple[Path, str]]:
                 yield path, UNSUPPORTED
             else:
                 yield path, ""
+    yield from ((Path(error.filename), CLOSED) for error in closed)

@@ -1,9 +1,11 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
 import typer
 
-from services.cli.files import HIDDEN, UNSUPPORTED, find
+from services.cli.files import CLOSED, HIDDEN, LINKED, UNSUPPORTED, find
 
 
 def test_a_folder_gives_what_can_be_read_and_counts_the_rest(tmp_path: Path) -> None:
@@ -42,7 +44,23 @@ def test_own_data_is_never_entered(tmp_path: Path) -> None:
 def test_a_folder_that_links_to_itself_ends(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("x")
     (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
-    assert find([tmp_path], leave_out=tmp_path / "d").files == (tmp_path / "a.md",)
+    found = find([tmp_path], leave_out=tmp_path / "d")
+    assert (found.files, found.skipped) == ((tmp_path / "a.md",), {LINKED: 1})
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.md").write_text("x")
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def scan(path: str) -> object:  # root, as whom tests may run, can read every folder
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    found = find([tmp_path], leave_out=tmp_path / "d")
+    assert (found.files, found.skipped) == ((tmp_path / "a.md",), {CLOSED: 1})
 
 
 def test_a_link_to_nothing_in_a_folder_is_left_out(tmp_path: Path) -> None:
