@@ -67,7 +67,8 @@ async def answer(pipeline: Pipeline, question: Question, *, deadline_s: float, e
         StrataError: the index could not be used, or no declared way of a stage worked.
     """
     own = question.limits.deadline_ms
-    session = Session(Deadline.after(min(deadline_s, own / 1000) if own else deadline_s), emit)
+    deadline = Deadline.after(min(deadline_s, own / 1000) if own else deadline_s)
+    session = Session(deadline, emit, max_cost_usd=question.limits.max_cost_usd)
     everyone = {"session": session}
     asked = {"question": question, **everyone}
     data = {

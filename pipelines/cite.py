@@ -34,6 +34,8 @@ MAX_SOURCES = 3
 RELINK_MARGIN = 0.15
 """A sentence of another passage must support a claim this much better to replace the one that the writer cited."""
 
+_MARKERS_AFTER = re.compile(r"(?<!\s)\s*" + MARKER.pattern)
+"""A marker with the white space before it; tried once a run of white space, however long."""
 _LEADING_MARKERS = re.compile(r"\s*((?:\[\d{1,3}\]\s*)+)")
 
 
@@ -63,6 +65,11 @@ class Claim:
     text: str
     tail: str
     numbers: tuple[int, ...]
+
+    @property
+    def states(self) -> bool:
+        """Whether it needs support; a short one where its writer cited something for it: `Paris [1].` is an answer."""
+        return is_statement(self.text) or bool(self.numbers and content_words(self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +113,7 @@ class EncoderCiter:
         return [self._choose(claim, sources, row) for claim, row in zip(claims, support, strict=True)], usage
 
     def _choose(self, claim: Claim, sources: Sequence[Source], support: np.ndarray) -> list[Bound]:
-        # A short claim is bound where its writer cited something for it: `Paris [1].` is an answer.
-        if not len(sources) or not (is_statement(claim.text) or (claim.numbers and content_words(claim.text))):
+        if not len(sources) or not claim.states:
             return []
         best = Bound(sources[int(support.argmax())], float(support.max()))
         chosen: list[Bound] = []
@@ -138,7 +144,9 @@ class ModelCiter:
         messages = prompt(SYSTEM, {"claims": numbered, "sources": listed})
         deadline = task.model_deadline(self._settings.timeout_s)
         try:
-            completion = await self._tiers.complete(self._tier, messages, Bindings, deadline=deadline)
+            completion = await self._tiers.complete(
+                self._tier, messages, Bindings, deadline=deadline, cost_left_usd=task.cost_left_usd
+            )
         except ModelError as error:
             bound, usage = await asyncio.to_thread(self._fallback.bind, claims, sources)
             usage, model, fallback = (error.usage or Usage()) + usage, self._fallback.tier, error.detail
@@ -167,7 +175,7 @@ def read_claims(text: str) -> list[Claim]:
 
 def _claim(piece: str) -> Claim:
     numbers = tuple(int(match) for match in MARKER.findall(piece))
-    bare = re.sub(r"\s*" + MARKER.pattern, "", piece)
+    bare = _MARKERS_AFTER.sub("", piece)
     tail = piece[len(piece.rstrip()) :]
     return Claim(bare.strip(), tail or " ", numbers)
 
@@ -193,7 +201,7 @@ def assemble(claims: Sequence[Claim], bound: Sequence[Sequence[Bound]], receipt:
             if key not in citations:
                 citations[key] = _citation(len(citations) + 1, each)
             numbers.append(citations[key].number)
-        if not numbers and is_statement(claim.text):
+        if not numbers and claim.states:
             unsupported.append(claim.text)
         text.append(claim.text + "".join(f" [{number}]" for number in dict.fromkeys(numbers)) + claim.tail)
     return CiteResult(
@@ -256,7 +264,13 @@ class Citer:
         """Verifies the draft's citations; a draft that abstains has none, and nothing is called."""
         if draft.status is AnswerStatus.INSUFFICIENT:
             return {"draft": draft, "citations": (), "unsupported": ()}
-        task = CiteTask(question=standalone, draft=draft, evidence=evidence, timeout_s=session.deadline.remaining())
+        task = CiteTask(
+            question=standalone,
+            draft=draft,
+            evidence=evidence,
+            timeout_s=session.deadline.remaining(),
+            cost_left_usd=session.cost_left_usd,
+        )
         result = await self._runner.cite(task)
         session.record(result.receipt)
         for citation in result.citations:

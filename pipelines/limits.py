@@ -13,12 +13,12 @@ class Purse:
     """What is left for the large call.
 
     Attributes:
-        cost_usd: Already spent by earlier stages; `None` where a price is unknown.
+        cost_left_usd: What earlier stages left of `limits.max_cost_usd`; `None` where nothing bounds it.
         price: Of a prompt and of an answer token in USD; `None` where it is unknown.
     """
 
     limits: Limits
-    cost_usd: float | None
+    cost_left_usd: float | None
     price: tuple[float, float] | None
 
     def output_room(self, prompt_tokens: int, max_output: int) -> int:
@@ -30,17 +30,17 @@ class Purse:
         if (tokens := self.limits.max_large_tokens) is not None:
             room = min(room, tokens - prompt_tokens)
             least = min(least, max(1, tokens // 4))
-        if (cost := self.limits.max_cost_usd) is not None:
-            room = min(room, self._for_money(cost, prompt_tokens, max_output))
+        if self.cost_left_usd is not None:
+            room = min(room, self._for_money(self.cost_left_usd, prompt_tokens, max_output))
         return room if room >= min(least, MIN_ANSWER_TOKENS) else 0
 
     def _for_money(self, cost: float, prompt_tokens: int, max_output: int) -> int:
-        if self.price is None or self.cost_usd is None:
+        if self.price is None:
             return 0
-        left = cost - self.cost_usd - prompt_tokens * self.price[0]
+        left = cost - prompt_tokens * self.price[0]
         if left < 0:
             return 0
-        return int(left / self.price[1]) if self.price[1] else max_output
+        return int(min(left / self.price[1], max_output)) if self.price[1] else max_output
 
     @property
     def names(self) -> str:

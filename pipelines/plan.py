@@ -39,7 +39,7 @@ MAX_CARRIED = 24
 class Rewrite(BaseModel):
     """What a language model replies to `SYSTEM`."""
 
-    standalone: str = Field(min_length=1, max_length=2000)
+    standalone: str = Field(min_length=1)
     queries: list[str] = Field(default_factory=list, max_length=16)
 
 
@@ -82,7 +82,9 @@ class ModelPlanner:
         )
         deadline = task.model_deadline(self._settings.timeout_s)
         try:
-            completion = await self._tiers.complete(self._tier, messages, Rewrite, deadline=deadline)
+            completion = await self._tiers.complete(
+                self._tier, messages, Rewrite, deadline=deadline, cost_left_usd=task.cost_left_usd
+            )
         except ModelError as error:
             plan, model, usage, fallback = (
                 self._fallback.plan(question),
@@ -148,7 +150,9 @@ class Planner:
     @component.output_types(plan=Plan, standalone=str)
     async def run_async(self, question: Question, session: Session) -> dict[str, object]:
         """Makes the plan and tells the listener."""
-        result = await self._runner.plan(PlanTask(question=question, timeout_s=session.deadline.remaining()))
+        left = session.deadline.remaining()
+        task = PlanTask(question=question, timeout_s=left, cost_left_usd=session.cost_left_usd)
+        result = await self._runner.plan(task)
         session.record(result.receipt)
         session.emit(PlanEvent(plan=result.plan))
         return {"plan": result.plan, "standalone": result.plan.standalone}

@@ -122,7 +122,9 @@ class ModelPruner:
         messages = prompt(SYSTEM, {"question": task.question, "passages": passages})
         deadline = task.model_deadline(self._settings.timeout_s)
         try:
-            completion = await self._tiers.complete(self._tier, messages, Selection, deadline=deadline)
+            completion = await self._tiers.complete(
+                self._tier, messages, Selection, deadline=deadline, cost_left_usd=task.cost_left_usd
+            )
         except ModelError as error:
             return await self._fall_back(task, error.usage or Usage(), error.detail, watch)
         candidates = _selected(completion.value, task.hits)
@@ -196,7 +198,13 @@ class Pruner:
         self, question: Question, standalone: str, hits: tuple[Hit, ...], session: Session
     ) -> dict[str, Evidence]:
         """Chooses the evidence and tells the listener."""
-        task = PruneTask(question=standalone, asked=question.text, hits=hits, timeout_s=session.deadline.remaining())
+        task = PruneTask(
+            question=standalone,
+            asked=question.text,
+            hits=hits,
+            timeout_s=session.deadline.remaining(),
+            cost_left_usd=session.cost_left_usd,
+        )
         result = await self._runner.prune(task)
         session.record(result.receipt)
         session.emit(EvidenceEvent(items=result.evidence.items, sufficient=result.evidence.sufficient))

@@ -1,6 +1,7 @@
 """Evidence → draft: the one large call, or sentences quoted as they stand. Says when the evidence is not enough."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import re
+from collections.abc import Awaitable, Callable, Sequence, Set
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -32,6 +33,9 @@ FALLBACK_RESERVE = 0.15
 QUOTE_SHARE = 0.5
 """A sentence is quoted only where it scores at least this share of the best. On 300 nq_gold train questions .900 of the
 answers then hold a gold answer, against .903 for always three sentences; at 0.7 it is .840."""
+
+_GROUP = re.compile(r"\[\d{1,3}(?: ?[,;] ?\d{1,3})+\]")
+"""Several markers in one pair of brackets, as many models write them."""
 
 SAME_SHARE = 0.8
 """Two sentences that share this much of their content words say the same."""
@@ -91,8 +95,9 @@ class ModelWriter:
         quoted instead.
         """
         watch = Stopwatch()
-        price = self._tiers.price(self._tier) if question.limits.max_cost_usd is not None else None
-        purse = Purse(question.limits, session.receipt().total.cost_usd, price)
+        left_usd = session.cost_left_usd
+        price = self._tiers.price(self._tier) if left_usd is not None else None
+        purse = Purse(question.limits, left_usd, price)
         call = _affordable(standalone, evidence.items, purse, self._settings.max_output_tokens)
         if call is None:
             reason = f"{purse.names} leaves no room for a large call"
@@ -103,6 +108,7 @@ class ModelWriter:
             deadline=Deadline.after(session.deadline.remaining() * (1 - FALLBACK_RESERVE)),
             max_tokens=call.max_tokens,
             temperature=self._settings.temperature,
+            cost_left_usd=left_usd,
         )
         written = _Refusable(session)
         sent = evidence_tokens(evidence.items[: call.items])
@@ -133,7 +139,8 @@ class ModelWriter:
         if stream.truncated:
             reasons.append("the answer reached the model's output limit and ends early")
         status = AnswerStatus.DEGRADED if reasons else AnswerStatus.ANSWERED
-        return Draft(text=written.finish(), status=status, reasons=tuple(reasons), evidence_tokens=sent)
+        text = ungroup(written.finish(), {item.number for item in evidence.items})
+        return Draft(text=text, status=status, reasons=tuple(reasons), evidence_tokens=sent)
 
     def _quote(
         self,
@@ -220,6 +227,16 @@ class Synthesizer:
 def shown(quote: str) -> str:
     """A quote as an answer shows it: on one line, a table row without its outer bars, no reference marks of its own."""
     return " ".join(MARKER.sub("", quote).split()).strip("|").strip()
+
+
+def ungroup(text: str, known: Set[int]) -> str:
+    """Writes `[1, 2]` as `[1][2]`; brackets without a number of the evidence are no markers and stay."""
+
+    def apart(group: re.Match[str]) -> str:
+        numbers = re.findall(r"\d+", group[0])
+        return "".join(f"[{number}]" for number in numbers) if known & {int(each) for each in numbers} else group[0]
+
+    return _GROUP.sub(apart, text)
 
 
 def evidence_tokens(items: Sequence[EvidenceItem]) -> int:

@@ -173,6 +173,12 @@ class ModelOutputError(ModelError):
     retryable = True
 
 
+class CostLimitError(ModelError):
+    """What the request may still cost does not pay for the call, or the price of the call is unknown."""
+
+    code = "cost_limit_reached"
+
+
 class DeadlineExceededError(ModelError):
     """The request's deadline passed before there was an answer."""
 

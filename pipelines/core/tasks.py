@@ -13,9 +13,14 @@ MODEL_SHARE = 0.5
 
 
 class Task(Value):
-    """Input of a stage. `timeout_s` is the time that is left for the question when it is handed over."""
+    """Input of a stage: what it works on, and what is left for the question when it is handed over.
+
+    Attributes:
+        cost_left_usd: What may still be spent, `None` where nothing bounds it.
+    """
 
     timeout_s: float = Field(ge=0)
+    cost_left_usd: float | None = None
 
     def model_deadline(self, timeout_s: float) -> Deadline:
         """Until when a language model may work on it, `timeout_s` at most."""

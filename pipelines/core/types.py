@@ -15,6 +15,9 @@ Stage = Literal["plan", "retrieve", "prune", "synthesize", "cite"]
 Scalar = str | int | float | bool
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 
+MAX_EXACT = 2**53
+"""Largest integer that every reader of JSON takes as it is."""
+
 DEFAULT_TENANT = "default"
 
 
@@ -120,11 +123,17 @@ class Turn(Value):
 
 
 class Limits(Value):
-    """What one request may spend. `None` means the configured default."""
+    """What one request may spend. `None` means the configured default.
 
-    deadline_ms: int | None = Field(default=None, gt=0)
-    max_cost_usd: float | None = Field(default=None, ge=0)
-    max_large_tokens: int | None = Field(default=None, ge=0)
+    Attributes:
+        max_cost_usd: Of all model calls together, by the prices of the configuration and an estimate of each prompt's
+            tokens. A call that it does not pay for, or whose price is unknown, is not made: the stage works in process.
+        max_large_tokens: Of the large call, prompt and answer together, estimated.
+    """
+
+    deadline_ms: int | None = Field(default=None, gt=0, le=MAX_EXACT)
+    max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    max_large_tokens: int | None = Field(default=None, ge=0, le=MAX_EXACT)
 
 
 class Question(Value):

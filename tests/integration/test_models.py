@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from pipelines.core.deadline import Deadline
 from pipelines.core.errors import (
+    CostLimitError,
     DeadlineExceededError,
     ModelError,
     ModelOutputError,
@@ -222,6 +223,32 @@ async def test_a_refused_connection_is_no_call(build: Build, model_stub: ModelSt
 
 
 # --- Where requests go ---------------------------------------------------------------------------------------------
+
+
+async def test_what_is_left_pays_for_every_try_or_it_is_not_made(build: Build, model_stub: ModelStub) -> None:
+    left = ModelCallSettings().max_output_tokens * PRICE_OUT * 1.2  # a try may cost nearly as much
+    wordy = Reply("no JSON " * 200)
+    model_stub.script("small", [wordy, Reply(GOOD), Reply(GOOD)])
+    with pytest.raises(CostLimitError, match="max_cost_usd") as caught:
+        await build().complete("small", PROMPT, Bridge, deadline=Deadline.after(10), cost_left_usd=left)
+    assert caught.value.usage is not None
+    assert caught.value.usage.calls == len(model_stub.calls()) == 1
+    assert caught.value.usage.cost_usd == pytest.approx(cost(model_stub.tokens_in(), 400))
+    done = await build().complete("small", PROMPT, Bridge, deadline=Deadline.after(10), cost_left_usd=left)
+    assert done.usage.calls == 1
+
+
+async def test_a_fallback_that_is_too_dear_is_not_called(build: Build, model_stub: ModelStub) -> None:
+    tiers = build(fallbacks=("large",), retries=0, input_cost_per_token=0.0, output_cost_per_token=0.0)
+    model_stub.script("small", [Status(500), Status(500)])
+    with pytest.raises(CostLimitError, match="fallback `large`"):
+        await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(10), cost_left_usd=1e-6)
+    text = tiers.stream(
+        "small", PROMPT, deadline=Deadline.after(10), max_tokens=50, temperature=0.0, cost_left_usd=1e-6
+    )
+    with pytest.raises(CostLimitError, match="fallback `large`"):
+        await drain(text)
+    assert model_stub.calls("large") == []
 
 
 async def test_the_declared_fallback_answers(build: Build, model_stub: ModelStub) -> None:

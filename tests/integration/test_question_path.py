@@ -236,6 +236,23 @@ async def test_a_failure_that_passes_is_tried_again_and_counted(make: Make, mode
     assert answer.receipt.total.tokens_out - stage(answer, "retrieve").usage.tokens_out == model_stub.tokens_out()
 
 
+@pytest.mark.parametrize("limit", [0.0, 1e-4, 1e-3, 3.5e-3, 5e-3, 8e-3, 1.0])
+async def test_a_question_never_costs_more_than_it_may(make: Make, model_stub: ModelStub, limit: float) -> None:
+    async with make(timeout_s=5.0) as runtime:
+        answer = await runtime.ask(Question(text=ASKED, limits=Limits(max_cost_usd=limit)))
+    check(answer)
+    spent = model_stub.tokens_in() * PRICE_IN + model_stub.tokens_out() * PRICE_OUT
+    assert answer.receipt.total.cost_usd == pytest.approx(spent)
+    assert spent <= limit
+    assert "336" in answer.text
+    assert [stage(answer, name).fallback == "" for name in STAGES] == [bool(model_stub.calls(name)) for name in STAGES]
+    if limit == 0:
+        assert (answer.status, model_stub.calls()) == (AnswerStatus.DEGRADED, [])
+        assert "max_cost_usd" in stage(answer, "plan").fallback
+    if limit == 1:
+        assert (answer.status, len(model_stub.calls())) == (AnswerStatus.ANSWERED, 4)
+
+
 @pytest.mark.parametrize("name", STAGES)
 async def test_a_refused_connection(make: Make, model_stub: ModelStub, name: str) -> None:
     async with make(**{name: model_stub.refusing_url}) as runtime:

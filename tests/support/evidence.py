@@ -44,6 +44,9 @@ def evidence(*passages: Passage, sufficient: bool = True) -> Evidence:
     return Evidence(items=items, sufficiency=0.9, sufficient=sufficient, retrieved_tokens=1000)
 
 
-def session(events: list[Event] | None = None, *, timeout_s: float = 10.0) -> Session:
+def session(
+    events: list[Event] | None = None, *, timeout_s: float = 10.0, max_cost_usd: float | None = None
+) -> Session:
     """A session that notes its events."""
-    return Session(Deadline.after(timeout_s), (events if events is not None else []).append)
+    emit = (events if events is not None else []).append
+    return Session(Deadline.after(timeout_s), emit, max_cost_usd=max_cost_usd)

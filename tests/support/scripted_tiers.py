@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pipelines.core.deadline import Deadline
 from pipelines.core.models import Completion, Message
 from pipelines.core.types import Usage
 
@@ -33,10 +32,10 @@ class ScriptedTiers:
         return self.token_price
 
     async def complete(
-        self, tier: str, messages: Sequence[Message], schema: type[BaseModel], *, deadline: Deadline
+        self, tier: str, messages: Sequence[Message], schema: type[BaseModel], **options: Any
     ) -> Completion[Any]:
         """The next reply."""
-        self._note(messages, deadline=deadline)
+        self._note(messages, **options)
         await asyncio.sleep(0)
         reply = self.replies.pop(0)
         if isinstance(reply, Exception):

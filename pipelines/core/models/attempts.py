@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pipelines.core.deadline import Deadline
 from pipelines.core.errors import (
+    CostLimitError,
     DeadlineExceededError,
     ModelError,
     ModelOutputError,
@@ -15,7 +16,7 @@ from pipelines.core.errors import (
     ModelUnavailableError,
 )
 from pipelines.core.models.client import Client
-from pipelines.core.models.values import Failure
+from pipelines.core.models.values import Allowance, Failure
 from pipelines.core.settings import ModelEntry
 from pipelines.core.types import Usage
 
@@ -38,11 +39,19 @@ class Attempts:
         fallback: Why the tier's own entry was left; empty while it was not.
     """
 
-    def __init__(self, client: Client, chain: Sequence[ModelEntry], retries: int, deadline: Deadline) -> None:
+    def __init__(
+        self,
+        client: Client,
+        chain: Sequence[ModelEntry],
+        retries: int,
+        deadline: Deadline,
+        allowance: Allowance | None = None,
+    ) -> None:
         self._client = client
         self._chain = chain
         self._retries = retries
         self._deadline = deadline
+        self._allowance = allowance
         self.usage = Usage()
         self.fallback = ""
 
@@ -53,6 +62,7 @@ class Attempts:
             ModelUnavailableError: the entry and its fallbacks could not be reached.
             ModelRejectedError: a provider refused the request; no other is tried, the request itself is wrong.
             ModelOutputError: an answer was none.
+            CostLimitError: the next try may cost more than is allowed.
             DeadlineExceededError: the deadline passed first.
         """
         failure = Failure("unavailable", "not tried")
@@ -61,6 +71,7 @@ class Attempts:
                 if attempt and not await self._wait(attempt, failure):
                     break
                 self.check_deadline(entry)
+                self._check_cost(entry)
                 result = await self._once(entry, call)
                 if not isinstance(result, Failure):
                     return result, entry
@@ -98,6 +109,10 @@ class Attempts:
             raise DeadlineExceededError(
                 f"{self._who(entry)}: the deadline passed before there was an answer; allow more time.", self.usage
             )
+
+    def _check_cost(self, entry: ModelEntry) -> None:
+        if self._allowance and not self._allowance.pays(self._client.price(entry.model_name), self.usage.cost_usd):
+            raise CostLimitError(f"{self._who(entry)}: max_cost_usd leaves no room for a call.", self.usage)
 
     def error(self, entry: ModelEntry, failure: Failure) -> ModelError:
         """The failure as an error that names the tier and the model and carries the usage so far."""

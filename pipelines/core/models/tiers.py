@@ -8,10 +8,11 @@ from pipelines.core.models.attempts import Attempts
 from pipelines.core.models.check import check, describe, is_in_process
 from pipelines.core.models.client import Client
 from pipelines.core.models.stream import TextStream
-from pipelines.core.models.structured import parse
-from pipelines.core.models.values import Completion, Failure, Message, T, TierStatus, Tokens
+from pipelines.core.models.structured import parse, with_schema
+from pipelines.core.models.values import Allowance, Completion, Failure, Message, T, TierStatus, Tokens
 from pipelines.core.models.wire import Wire
 from pipelines.core.settings import ModelCallSettings, ModelEntry, StageModels
+from pipelines.core.text import estimate_tokens
 
 _FORM_TRIES = 2
 
@@ -56,17 +57,28 @@ class ModelTiers:
         return self._client.price(tier)
 
     async def complete(
-        self, tier: str, messages: Sequence[Message], schema: type[T], *, deadline: Deadline
+        self,
+        tier: str,
+        messages: Sequence[Message],
+        schema: type[T],
+        *,
+        deadline: Deadline,
+        cost_left_usd: float | None = None,
     ) -> Completion[T]:
         """Asks for an answer of a schema. An answer of another form is asked for once more, from the same prompt.
 
+        Args:
+            cost_left_usd: No request is made that may cost more than this less what the ones before it cost.
+
         Raises:
+            CostLimitError: `cost_left_usd` does not pay for it, or its price is unknown.
             ModelOutputError: neither answer was of the schema.
             ModelUnavailableError: neither the entry nor a fallback could be reached.
             ModelRejectedError: the provider refused the request, or its content filter withheld the answer.
             DeadlineExceededError: the deadline passed first. Each carries the usage so far.
         """
-        attempts = self._attempts(tier, deadline)
+        allowance = _allowance(cost_left_usd, with_schema(messages, schema), self._settings.max_output_tokens)
+        attempts = self._attempts(tier, deadline, allowance)
 
         async def call(entry: ModelEntry) -> tuple[str, str, Tokens]:
             return await self._client.complete(entry.model_name, messages, schema)
@@ -84,13 +96,20 @@ class ModelTiers:
         raise attempts.error(entry, Failure("output", f"its answer is not of the schema {schema.__name__}{cut}"))
 
     def stream(
-        self, tier: str, messages: Sequence[Message], *, deadline: Deadline, max_tokens: int, temperature: float
+        self,
+        tier: str,
+        messages: Sequence[Message],
+        *,
+        deadline: Deadline,
+        max_tokens: int,
+        temperature: float,
+        cost_left_usd: float | None = None,
     ) -> TextStream:
         """Asks for text, piece by piece. The request is made when the first piece is asked for.
 
         Iterating raises as `complete` does; ModelOutputError means that the stream was cut short.
         """
-        attempts = self._attempts(tier, deadline)
+        attempts = self._attempts(tier, deadline, _allowance(cost_left_usd, messages, max_tokens))
 
         async def open_wire(entry: ModelEntry) -> Wire:
             return await self._client.open_stream(
@@ -99,9 +118,15 @@ class ModelTiers:
 
         return TextStream(self._client, attempts, deadline, open_wire)
 
-    def _attempts(self, tier: str, deadline: Deadline) -> Attempts:
+    def _attempts(self, tier: str, deadline: Deadline, allowance: Allowance | None) -> Attempts:
         entry = self._remote.get(tier)
         if entry is None:
             raise ConfigurationError(f"`{tier}` is not a model that can be called; declare it under `models`.")
         chain = [entry, *(self._remote[name] for name in entry.fallbacks if name in self._remote)]
-        return Attempts(self._client, chain, self._settings.retries, deadline)
+        return Attempts(self._client, chain, self._settings.retries, deadline, allowance)
+
+
+def _allowance(left_usd: float | None, messages: Sequence[Message], max_tokens: int) -> Allowance | None:
+    if left_usd is None:
+        return None
+    return Allowance(left_usd, sum(estimate_tokens(message.content) for message in messages), max_tokens)

@@ -66,6 +66,26 @@ class Failure:
     cost_usd: float | None = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What one request, all its tries together, may cost, and how large each is at most.
+
+    Attributes:
+        tokens_in: Estimated tokens of the prompt.
+    """
+
+    left_usd: float
+    tokens_in: int
+    max_tokens_out: int
+
+    def pays(self, price: tuple[float, float] | None, spent_usd: float | None) -> bool:
+        """Whether one more try is paid for, whatever it writes. An unknown price is not: that would be a guess."""
+        if price is None or spent_usd is None:
+            return False
+        most = spent_usd + self.tokens_in * price[0] + self.max_tokens_out * price[1]
+        return most <= self.left_usd * (1 + 1e-9)  # sums of floats are off in the last place
+
+
 KeyState = Literal["present", "missing", "not needed", "from the machine"]
 
 

@@ -202,5 +202,5 @@ def _decode(cursor: str) -> tuple[datetime, str]:
     try:
         created, document_id = json.loads(base64.urlsafe_b64decode(cursor))
         return datetime.fromisoformat(created).astimezone(UTC), str(document_id)
-    except (ValueError, TypeError, binascii.Error) as error:
+    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
         raise InvalidRequestError("The cursor is not one that this service gave out.") from error

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -177,6 +178,39 @@ async def test_what_a_model_makes_up_is_ignored() -> None:
     result = await cite_by_model(text, (0, [1]), (3, [1]), (1, [0, -1, 4, 99]), (2, [3, 3, 3, 2, 1, 2]), (2, [1]))
     assert result.unsupported == ("The viaduct is seven piers long.",)
     assert [citation.start for citation in result.citations] == [500, 150, 100]
+
+
+@pytest.mark.parametrize(
+    ("claim", "sources", "starts"),
+    [
+        ("It was opened in 2005.", [1], []),
+        ("It was opened in 2004.", [1], [100]),
+        ("It was opened in 2004.", [2, 3, 1], [100]),
+        ("It has 7 piers of concrete.", [2], []),
+        ("It has seven piers of concrete.", [2], [150]),
+        ("Foster designed it 12 years before 2004.", [1, 3], []),
+    ],
+)
+async def test_a_model_s_binding_needs_every_number_of_the_claim(
+    claim: str, sources: list[int], starts: list[int]
+) -> None:
+    result = await cite_by_model(f"{claim} [1]", (1, sources))
+    assert [citation.start for citation in result.citations] == starts
+    assert result.unsupported == (() if starts else (claim,))
+
+
+async def test_a_model_s_binding_is_as_strong_as_its_words() -> None:
+    result = await cite_by_model("It has seven piers of concrete. Foster drew Zaragoza.", (1, [2]), (2, [3]))
+    verbatim, loose = [citation.support for citation in result.citations]
+    assert verbatim == 1.0
+    assert loose == pytest.approx(1 / 3, abs=1e-4)
+
+
+def test_a_flood_of_white_space_is_read_at_once() -> None:
+    started = time.perf_counter()
+    (claim,) = read_claims("Seven" + " " * 100_000 + "piers [1] stand" + " " * 100_000)
+    assert time.perf_counter() - started < 2
+    assert claim.numbers == (1,)
 
 
 async def test_claims_and_sources_go_to_a_model_as_data() -> None:

@@ -8,7 +8,7 @@ from pipelines.core.errors import ModelOutputError, ModelUnavailableError
 from pipelines.core.events import DeltaEvent, Event
 from pipelines.core.settings import SynthesizeSettings
 from pipelines.core.text import estimate_tokens
-from pipelines.core.types import AnswerStatus, Evidence, Limits, Question, Turn, Usage
+from pipelines.core.types import AnswerStatus, Evidence, Limits, Question, StageReceipt, Turn, Usage
 from pipelines.synthesize import REFUSAL, ExtractiveWriter, ModelWriter, Synthesizer, evidence_tokens, shown
 from tests.support.evidence import evidence, passage, session
 from tests.support.scripted_tiers import TRUNCATED, USAGE, ScriptedTiers
@@ -28,7 +28,7 @@ class Written:
         self.events: list[Event] = []
         self.session = session(self.events)
 
-    async def write(self, found: Evidence = FOUND, **limits: int) -> "Written":
+    async def write(self, found: Evidence = FOUND, **limits: float) -> "Written":
         settings = SynthesizeSettings(max_output_tokens=200)
         writer = ModelWriter(self.tiers, "large", settings, ExtractiveWriter(settings))  # type: ignore[arg-type]
         question = Question(text=ASKED, limits=Limits(**limits))
@@ -160,6 +160,45 @@ def test_what_was_said_is_not_said_again() -> None:
 )
 def test_how_a_quote_is_shown(quote: str, text: str) -> None:
     assert shown(quote) == text
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("Opened in 2004 [1, 2].", "Opened in 2004 [1][2]."),
+        ("a [1,2;3] b", "a [1][2][3] b"),
+        ("a [2, 99]", "a [2][99]"),
+        ("between [10, 20] metres", "between [10, 20] metres"),
+        ("a [1] [2]", "a [1] [2]"),
+    ],
+)
+async def test_markers_in_one_pair_of_brackets_are_read_apart(written: str, text: str) -> None:
+    assert (await Written(written).write()).draft.text == text
+
+
+@pytest.mark.parametrize(("left", "room"), [(1.0, 200), (0.0006, 100), (0.0, 0)])
+async def test_the_large_call_keeps_its_cost(left: float, room: int) -> None:
+    written = Written("Opened in 2004 [1].")
+    written.session = session(written.events, max_cost_usd=left)
+    written.tiers.token_price = (1e-9, 3e-6)
+    await written.write(max_cost_usd=left)
+    if not room:
+        assert written.tiers.calls == []
+        assert written.draft.reasons == ("max_cost_usd leaves no room for a large call",)
+    else:
+        (call,) = written.tiers.calls
+        assert call["max_tokens"] == pytest.approx(min(200, left / 3e-6), abs=1)
+        assert call["cost_left_usd"] == left
+        assert written.draft.status is AnswerStatus.ANSWERED
+
+
+async def test_no_large_call_once_an_earlier_price_was_unknown() -> None:
+    written = Written("never")
+    written.session = session(written.events, max_cost_usd=100.0)
+    written.session.record(StageReceipt(stage="plan", tier="t", model="m", usage=Usage(calls=1, cost_usd=None)))
+    written.tiers.token_price = (1e-9, 1e-9)
+    await written.write(max_cost_usd=100.0)
+    assert (written.tiers.calls, written.draft.status) == ([], AnswerStatus.DEGRADED)
 
 
 def test_evidence_tokens_count_text_and_context() -> None:

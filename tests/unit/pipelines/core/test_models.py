@@ -10,6 +10,7 @@ from pipelines.core.errors import ConfigurationError
 from pipelines.core.models import Message, ModelTiers, check, describe
 from pipelines.core.models.secrets import redactor
 from pipelines.core.models.structured import parse, with_schema
+from pipelines.core.models.values import Allowance
 from pipelines.core.settings import LitellmParams, ModelCallSettings, ModelEntry, StageModels
 
 SECRET = "sk-very-secret-0123456789"
@@ -164,6 +165,40 @@ async def test_a_tier_that_cannot_be_called_is_refused() -> None:
     prompt = [Message(role="user", content="q")]
     with pytest.raises(ConfigurationError, match="`e`"):
         await tiers.complete("e", prompt, Bridge, deadline=Deadline.after(1))
+
+
+def test_the_price_of_a_tier_is_its_own_entry_s() -> None:
+    tiers = ModelTiers(
+        [
+            entry("own", input_cost_per_token=1e-6, output_cost_per_token="3e-6"),
+            entry("half", input_cost_per_token=1e-6),
+            entry("free", input_cost_per_token=0, output_cost_per_token=0.0),
+            entry("listed", "openai/gpt-4o-mini"),
+            entry("nobody", "openai/nobody-knows-it"),
+        ],
+        ModelCallSettings(),
+    )
+    assert [tiers.price(name) for name in ("own", "half", "free", "nobody")] == [(1e-6, 3e-6), None, (0.0, 0.0), None]
+    listed = tiers.price("listed")
+    assert listed is not None
+    assert 0 < listed[0] < listed[1] < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("left", "price", "spent", "pays"),
+    [
+        (0.0004, (1e-6, 3e-6), 0.0, True),
+        (0.00039, (1e-6, 3e-6), 0.0, False),
+        (0.0004, (1e-6, 3e-6), 1e-6, False),
+        (0.0, (0.0, 0.0), 0.0, True),
+        (1e9, None, 0.0, False),
+        (1e9, (1e-6, 3e-6), None, False),
+    ],
+)
+def test_an_allowance_pays_for_the_most_that_a_try_may_cost(
+    left: float, price: tuple[float, float] | None, spent: float | None, pays: bool
+) -> None:
+    assert Allowance(left, tokens_in=100, max_tokens_out=100).pays(price, spent) is pays
 
 
 def test_litellm_is_imported_at_warm_up_and_only_where_an_entry_needs_it() -> None:

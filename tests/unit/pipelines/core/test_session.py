@@ -3,6 +3,8 @@
 import copy
 import time
 
+import pytest
+
 from pipelines.core.deadline import Deadline
 from pipelines.core.session import Session, Stopwatch
 from pipelines.core.types import StageReceipt, Usage
@@ -25,6 +27,17 @@ def test_an_unknown_price_makes_the_total_unknown() -> None:
     for cost in (0.5, None):
         session.record(StageReceipt(stage="plan", tier="t", model="m", usage=Usage(cost_usd=cost)))
     assert session.receipt().total.cost_usd is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "costs", "left"),
+    [(None, [0.5], None), (1.0, [], 1.0), (1.0, [0.25, 0.5], 0.25), (1.0, [2.0], 0.0), (9.0, [0.5, None], 0.0)],
+)
+def test_what_may_still_be_spent(limit: float | None, costs: list[float | None], left: float | None) -> None:
+    session = Session(Deadline.never(), max_cost_usd=limit)
+    for cost in costs:
+        session.record(StageReceipt(stage="plan", tier="t", model="m", usage=Usage(cost_usd=cost)))
+    assert session.cost_left_usd == left
 
 
 def test_a_copy_is_the_same_session() -> None:

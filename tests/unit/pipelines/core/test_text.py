@@ -14,6 +14,13 @@ def test_tokens_are_a_quarter_of_the_characters(chars: int, tokens: int) -> None
     assert estimate_tokens("x" * chars) == tokens
 
 
+@pytest.mark.parametrize(
+    ("text", "tokens"), [("é" * 8, 2), ("橋は何メートルですか", 10), ("다리", 2), ("a橋b", 2), ("😀" * 3, 3)]
+)
+def test_wide_characters_are_tokens_of_their_own(text: str, tokens: int) -> None:
+    assert estimate_tokens(text) == tokens
+
+
 def test_folding_makes_equal_what_reads_equal() -> None:
     assert fold("  Ａ ﬁne\n\tSTRASSE ") == fold("a fine straße") == "a fine strasse"
 
