@@ -184,7 +184,7 @@ class ConvertSettings(Section):
 class SplitSettings(Section):
     """Making passages. Changing this makes every document new: the next ingest embeds all of them again."""
 
-    max_words: int = Field(320, ge=20, le=2000, description="Words of a passage, its sentences never cut.")
+    max_words: int = Field(400, ge=20, le=2000, description="Words of a passage, its sentences never cut.")
 
 
 class IngestSettings(Section):
