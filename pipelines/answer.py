@@ -138,20 +138,6 @@ class AnswerBuilder:
             )
         }
 
-    @component.output_types(answer=Answer)
-    async def run_async(
-        self,
-        question: Question,
-        plan: Plan,
-        evidence: Evidence,
-        draft: Draft,
-        citations: tuple[Citation, ...],
-        unsupported: tuple[str, ...],
-        session: Session,
-    ) -> dict[str, Answer]:
-        """See `run`."""
-        return self.run(question, plan, evidence, draft, citations, unsupported, session)
-
 
 def _fates(evidence: Evidence, citations: tuple[Citation, ...]) -> tuple[Fate, ...]:
     cited = {citation.passage_id for citation in citations}
