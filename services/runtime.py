@@ -1,5 +1,6 @@
 """The composition root: settings in, working objects out. Each part is built when first needed, once a process."""
 
+import re
 import threading
 from collections.abc import Callable, Iterable
 from functools import cached_property
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from pipelines.synthesize import Writer
 
 T = TypeVar("T")
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""What Python makes of bytes that are no UTF-8, such as those of a command line. No model and no database takes it."""
 
 
 class Runtime:
@@ -220,12 +224,14 @@ class Runtime:
         """Refuses a question that `ask` would refuse.
 
         Raises:
-            InvalidRequestError: it is empty.
+            InvalidRequestError: it is empty, or holds what is no text.
             RequestTooLargeError: it is longer than the settings allow.
         """
         limits = self.settings.answer
         if not question.text.strip():
             raise InvalidRequestError("The question is empty.")
+        if any(_SURROGATE.search(text) for text in (question.text, *(turn.text for turn in question.history))):
+            raise InvalidRequestError("The question holds half a surrogate pair, which is no character.")
         if len(question.text) > limits.max_question_chars:
             raise RequestTooLargeError(f"The question is longer than {limits.max_question_chars} characters.")
         if len(question.history) > limits.max_history_turns:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from pipelines.core.events import Event
 from pipelines.core.settings import Settings
-from services.api import problems
+from services.api import docs, problems
 from services.api.context import Context
 from services.api.limits import BodyLimit, Slots
 from services.api.metrics import Metrics
@@ -56,11 +56,19 @@ def create_app(settings: Settings, runtime: Runtime | None = None) -> FastAPI:
         finally:
             await parts.aclose()
 
-    app = FastAPI(title="Strata", version="1", lifespan=lifespan, description="Answers with citations to check.")
+    app = FastAPI(
+        title="Strata",
+        version="1",
+        lifespan=lifespan,
+        description="Answers with citations to check.",
+        docs_url=None,
+        redoc_url=None,
+    )
     limits = {"/v1/documents": settings.api.max_body_bytes}
     app.add_middleware(BodyLimit, limits=limits, default=settings.api.max_question_bytes)
     app.add_middleware(RequestScope)  # added last, so it stands outermost
     problems.install(app)
+    docs.install(app)
     for part in (ask, search, documents, jobs, health):
         app.include_router(part.router)
     app.openapi = _with_schemas(app.openapi)  # type: ignore[method-assign]  # FastAPI's documented way to extend it

@@ -17,6 +17,8 @@ from services.api.request_id import request_id
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
+MAX_FIELD_ERRORS = 20
+MAX_NAME_CHARS = 100
 
 STATUS: dict[type[StrataError], int] = {
     StrataError: 500,
@@ -46,6 +48,7 @@ _DESCRIPTIONS = {
     415: "The body has a media type that is not taken here.",
     422: "The request is malformed.",
     429: "Too many questions at a time; see `Retry-After`.",
+    500: "Something went wrong that is no fault of the request.",
     502: "A model failed.",
     503: "The index, the state or a model cannot be reached.",
     504: "The deadline passed.",
@@ -111,7 +114,13 @@ def from_error(error: StrataError) -> JSONResponse:
 
 def from_validation(found: list[Any]) -> JSONResponse:
     """The response for a request that does not fit its schema. Repeats nothing of what was sent."""
-    fields = [FieldError(field=".".join(str(part) for part in each["loc"]), detail=each["msg"]) for each in found]
+    fields = [
+        FieldError(
+            field=".".join(str(part)[:MAX_NAME_CHARS] for part in each["loc"]),
+            detail=each["msg"].removeprefix("Value error, "),
+        )
+        for each in found[:MAX_FIELD_ERRORS]
+    ]
     detail = f"{fields[0].field}: {fields[0].detail}" if fields else "The request is malformed."
     return problem(422, detail, code=errors.InvalidRequestError.code, fields=fields)
 
@@ -126,7 +135,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     schema = {"$ref": "#/components/schemas/ProblemDetails"}
     return {
         status: {"description": _DESCRIPTIONS[status], "content": {MEDIA_TYPE: {"schema": schema}}}
-        for status in sorted({*statuses, 422})
+        for status in sorted({*statuses, 422, 500})
     }
 
 

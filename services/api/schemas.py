@@ -21,6 +21,7 @@ from pydantic import (
 from pipelines.core.state import Document, DocumentStatus, ItemStatus, Job, JobItem, JobStatus
 from pipelines.core.types import Filter as CoreFilter
 from pipelines.core.types import Hit, Limits, Question, Range, Receipt, Scalar, Turn
+from services.api.limits import UnsupportedMediaTypeError
 
 INT64 = 2**63
 MAX_FIELDS = 100
@@ -43,11 +44,19 @@ def _clean(text: str) -> str:
 
 
 def _exchangeable(data: object) -> object:
-    """Refuses what Python reads from JSON though no other system would: half surrogate pairs, NaN and infinity."""
+    """Refuses what Python reads from JSON though no other system would: half surrogate pairs, NaN and infinity.
+
+    Raises:
+        UnsupportedMediaTypeError: the body was not read as JSON, since it does not say that it is.
+    """
+    if isinstance(data, bytes):
+        raise UnsupportedMediaTypeError("Send the body as application/json.")
     try:
         json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:
         raise ValueError("a text holds half a surrogate pair, which is no character") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     return data
 
 

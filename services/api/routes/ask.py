@@ -28,7 +28,7 @@ STREAM: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("/ask", response_model=Answer, responses={**STREAM, **responses(413, 422, 429, 502, 503, 504)})
+@router.post("/ask", response_model=Answer, responses={**STREAM, **responses(413, 415, 422, 429, 502, 503, 504)})
 async def ask(body: Annotated[AskRequest, Exchangeable], request: Request, context: Ctx) -> Answer | Response:
     """Answers a question with citations.
 
@@ -72,11 +72,14 @@ def _stream(context: Context, question: Question) -> sse.EventStream:
     queue: asyncio.Queue[BaseModel | None] = asyncio.Queue()
     task = asyncio.ensure_future(_tell(context, question, queue))
 
+    # When the work ends, not the response: a client that reads slowly holds no place, and one that left holds its own
+    # until the work has stopped.
+    task.add_done_callback(lambda _: _free(context))
+
     def close() -> None:
         if not task.done():
             context.metrics.answers.labels("client_left").inc()
         task.cancel()
-        _free(context)
 
     return sse.EventStream(sse.drain(queue), close)
 

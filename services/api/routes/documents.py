@@ -9,7 +9,16 @@ from pipelines.core.errors import ConflictError, InvalidRequestError, NotFoundEr
 from pipelines.core.state import DocumentStatus, Job
 from services.api.context import Context, Ctx
 from services.api.problems import responses
-from services.api.schemas import DocumentsPage, DocumentView, JobAccepted, JobItemView, JobView, NewTexts, TextSpan
+from services.api.schemas import (
+    INT64,
+    DocumentsPage,
+    DocumentView,
+    JobAccepted,
+    JobItemView,
+    JobView,
+    NewTexts,
+    TextSpan,
+)
 from services.api.submissions import submission
 from services.ingestion import NewDocument
 
@@ -86,8 +95,8 @@ def get_document(document_id: str, context: Ctx) -> DocumentView:
 def read_text(
     document_id: str,
     context: Ctx,
-    start: Annotated[int, Query(ge=0)] = 0,
-    end: Annotated[int | None, Query(ge=0)] = None,
+    start: Annotated[int, Query(ge=0, lt=INT64)] = 0,
+    end: Annotated[int | None, Query(ge=0, lt=INT64)] = None,
     version: Annotated[str | None, Query(description="Refuse any other version, such as a citation's.")] = None,
 ) -> TextSpan:
     """Reads source text, so that a citation can be checked: its quote is the text from its `start` to its `end`."""

@@ -13,7 +13,7 @@ from pipelines.core.state import ItemStatus, Job
 from services.api import sse
 from services.api.context import Context, Ctx
 from services.api.problems import responses
-from services.api.schemas import JobDetail, JobEvent, JobItemView, JobRetried, JobView
+from services.api.schemas import INT64, JobDetail, JobEvent, JobItemView, JobRetried, JobView
 
 POLL_S = 0.3
 
@@ -26,7 +26,7 @@ def get_job(
     context: Ctx,
     status: ItemStatus | None = None,
     limit: Annotated[int, Query(ge=0, le=1000)] = 100,
-    after: Annotated[int, Query(ge=-1)] = -1,
+    after: Annotated[int, Query(ge=-1, lt=INT64)] = -1,
 ) -> JobDetail:
     """Shows a job, its counts and some of its documents, in the order of submission."""
     ledger = context.runtime.ledger

@@ -11,7 +11,7 @@ from services.api.schemas import Exchangeable, SearchHits, SearchRequest
 router = APIRouter(prefix="/v1", tags=["questions"])
 
 
-@router.post("/search", responses=responses(413, 422, 503))
+@router.post("/search", responses=responses(413, 415, 422, 503))
 def search(body: Annotated[SearchRequest, Exchangeable], context: Ctx) -> SearchHits:
     """Finds passages, best first, with the fusion of dense and BM25 rankings that questions use."""
     hits = context.runtime.search(body.query, limit=body.limit, filter=body.filter.of(context.tenant))

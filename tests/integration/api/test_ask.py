@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from pipelines.core.types import Answer, AnswerStatus
 from tests.support.api_server import ApiServer, assert_problem, read_events
 
 pytestmark = pytest.mark.network
@@ -114,7 +115,10 @@ def test_unicode_survives(api: ApiServer) -> None:
         ({"question": "x" * 4001}, 413, "request_too_large"),
         ({"question": "why", "history": [{"role": "user", "text": "x"}] * 51}, 413, "request_too_large"),
         ({"question": "why", "history": [{"role": "system", "text": "x"}]}, 422, "request_invalid"),
+        ({"question": "why", "history": [{"role": "user", "text": "x" * 100_001}]}, 413, "request_too_large"),
         ({"question": "why", "limits": {"deadline_ms": 0}}, 422, "request_invalid"),
+        ({"question": "why", "limits": {"deadline_ms": 10**400}}, 422, "request_invalid"),
+        ({"question": "why", **{f"k{n}": 1 for n in range(50_000)}}, 422, "request_invalid"),
         ({"question": "why", "filter": {"tenant": "other"}}, 422, "request_invalid"),
         ({"question": "why", "strem": True}, 422, "request_invalid"),
         ({"question": 7}, 422, "request_invalid"),
@@ -133,6 +137,12 @@ def test_bad_questions_are_problems(api: ApiServer, body: object, status: int, c
 def test_malformed_json_is_a_problem(api: ApiServer, path: str, body: bytes) -> None:
     response = api.client.post(path, content=body, headers={"Content-Type": "application/json"})
     assert_problem(response, 422, "request_invalid")
+
+
+@pytest.mark.parametrize("path", ["/v1/ask", "/v1/search", "/v1/documents"])
+def test_a_body_that_does_not_say_that_it_is_json_is_a_problem(api: ApiServer, path: str) -> None:
+    response = api.client.post(path, content=b'{"question": "why"}', headers={"Content-Type": "text/plain"})
+    assert_problem(response, 415, "media_type_unsupported")
 
 
 def test_a_problem_repeats_nothing_that_was_sent(api: ApiServer) -> None:
@@ -172,6 +182,25 @@ def test_too_many_questions_are_told_to_come_back(
     first.join(30)
     assert done == [200]
     assert server.ask("why").status_code == 200
+
+
+def test_a_client_that_does_not_read_keeps_no_place(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(api={"max_concurrent_questions": 1})
+
+    async def long(*_: object) -> Answer:
+        return Answer(id="a", question="why", status=AnswerStatus.ANSWERED, text="word " * 10_000_000)
+
+    monkeypatch.setattr(server.runtime, "ask", long)
+    body = b'{"question": "why", "stream": true}'
+    head = f"POST /v1/ask HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(head.encode() + body)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        end = time.monotonic() + 10
+        while "strata_questions_in_progress 0.0" not in server.client.get("/metrics").text:
+            assert time.monotonic() < end, "the place is still taken"
 
 
 def test_an_unexpected_error_tells_nothing_of_the_inside(

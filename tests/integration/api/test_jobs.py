@@ -34,6 +34,9 @@ def test_items_come_page_by_page(api: ApiServer) -> None:
     assert [item["ordinal"] for item in first["items"]] == [0, 1]
     rest = api.client.get(location, params={"limit": 2, "after": first["next_after"]}).json()
     assert ([item["ordinal"] for item in rest["items"]], rest["next_after"]) == ([2], None)
+    for far in (-2, 2**63, 10**30):
+        assert_problem(api.client.get(location, params={"after": far}), 422, "request_invalid")
+    assert api.client.get(location, params={"after": 2**63 - 1}).json()["items"] == []
     assert api.client.get(location, params={"status": "failed"}).json()["items"] == []
 
 

@@ -82,11 +82,19 @@ def test_the_description_types_events_and_problems(api: ApiServer) -> None:
     ask = described["paths"]["/v1/ask"]["post"]["responses"]
     assert ask["200"]["content"]["text/event-stream"]["itemSchema"] == {"$ref": "#/components/schemas/Event"}
     assert ask["200"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Answer"}
+    assert {"413", "415", "422", "429", "500", "502", "503", "504"} <= set(ask)
     for path, operations in described["paths"].items():
         for operation in operations.values():
             for status, response in operation["responses"].items():
                 if int(status) >= 400 and path != "/readyz":
                     assert list(response["content"]) == ["application/problem+json"], (path, status)
+
+
+def test_the_page_of_the_description_needs_nothing_from_elsewhere(api: ApiServer) -> None:
+    response = api.client.get("/docs")
+    assert "POST /v1/ask" in response.text
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
+    assert_problem(api.client.get("/redoc"), 404, "not_found")
 
 
 def test_every_reference_of_the_description_leads_somewhere(api: ApiServer) -> None:

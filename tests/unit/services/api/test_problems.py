@@ -14,7 +14,7 @@ def every_error(kind: type[StrataError] = StrataError) -> list[type[StrataError]
 
 @pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
 def test_every_error_of_the_tree_has_a_status(kind: type[StrataError]) -> None:
-    error = kind() if kind is errors.WorkerLostError else kind("why")
+    error = kind() if kind in {errors.WorkerLostError, errors.UnforeseenDocumentError} else kind("why")
     response = problems.from_error(error)
     details = json.loads(response.body)
     assert 400 <= response.status_code < 600
@@ -42,6 +42,13 @@ def test_a_wrong_configuration_is_not_explained_to_clients() -> None:
     response = problems.from_error(errors.ConfigurationError("models[0].api_key: os.environ/SECRET_NAME is not set"))
     assert response.status_code == 500
     assert b"SECRET_NAME" not in response.body
+
+
+def test_a_flood_of_mistakes_is_answered_in_brief() -> None:
+    found = [{"loc": ("body", "k" * 10_000, number), "msg": "Value error, no"} for number in range(10_000)]
+    response = problems.from_validation(found)
+    assert len(response.body) < 10_000
+    assert json.loads(response.body)["errors"][0]["detail"] == "no"
 
 
 def test_validation_names_the_field_and_keeps_the_input_out() -> None:
