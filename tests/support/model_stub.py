@@ -126,6 +126,13 @@ class ModelStub:
         """Answers every unscripted call of a model from its messages."""
         self._responders[model] = responder
 
+    def reset(self) -> None:
+        """Forgets requests, scripts and responders, as if it had just begun."""
+        with self._lock:
+            self.requests.clear()
+            self._queues.clear()
+            self._responders.clear()
+
     def calls(self, model: str | None = None) -> list[Request]:
         """Requests so far, in order of arrival."""
         with self._lock:

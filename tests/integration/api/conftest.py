@@ -44,19 +44,23 @@ def serve(encoder: Encoder, tmp_path: Path) -> Iterator[Serve]:
         yield lambda **sections: stack.enter_context(ApiServer(_runtime(encoder, tmp_path / "data", **sections)))
 
 
-@pytest.fixture
-def models(model_stub: ModelStub) -> dict[str, Any]:
-    """Sections that put every stage on the stub: `small` and `large`, priced."""
+@pytest.fixture(scope="module")
+def modelled(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ApiServer, ModelStub]]:
+    """A server, shared by a module's tests, whose stages all call the stub: `small` and `large`, priced."""
     price = {"input_cost_per_token": 1e-6, "output_cost_per_token": 3e-6}
-    entries = [
-        ModelEntry(
-            model_name=name,
-            litellm_params=LitellmParams(model=f"openai/{name}", api_base=model_stub.url, api_key="sk-stub", **price),
-        )
-        for name in ("small", "large")
-    ]
-    return {
-        "models": entries,
-        "stages": {"default": "small", "synthesize": "large"},
-        "model_calls": {"timeout_s": 2.0, "retries": 0},
-    }
+    with ModelStub() as stub:
+        entries = [
+            ModelEntry(
+                model_name=name,
+                litellm_params=LitellmParams(model=f"openai/{name}", api_base=stub.url, api_key="sk-stub", **price),
+            )
+            for name in ("small", "large")
+        ]
+        sections = {
+            "models": entries,
+            "stages": {"default": "small", "synthesize": "large"},
+            "model_calls": {"timeout_s": 2.0, "retries": 0},
+            "answer": {"deadline_s": 8.0},
+        }
+        with ApiServer(_runtime(encoder, tmp_path_factory.mktemp("modelled"), **sections)) as server:
+            yield server, stub

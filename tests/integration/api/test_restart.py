@@ -6,18 +6,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.support.api_server import wait_for_job
+from tests.support.api_server import ApiServer, wait_for_job
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
-DOCUMENTS = 40
+DOCUMENTS = 24
 
 
 def free_port() -> int:
@@ -57,27 +57,28 @@ def child(data_dir: Path) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Clien
         process.wait()
 
 
-def test_a_job_survives_a_kill_and_a_stop_and_ends(tmp_path: Path) -> None:
+def test_a_job_survives_a_kill_and_a_stop_and_ends(tmp_path: Path, serve: Callable[..., ApiServer]) -> None:
     documents = [
         {"text": f"The gauge of tank {number} showed {number * 7} litres. " * 60, "name": f"{number}.md"}
         for number in range(DOCUMENTS)
     ]
-    with child(tmp_path) as (process, client):
+    data_dir = tmp_path / "data"
+    with child(data_dir) as (process, client):
         location = client.post("/v1/documents", json={"documents": documents}).headers["location"]
         _some_indexed(client, location, 1)
         process.send_signal(signal.SIGKILL)
         process.wait(10)
-    with child(tmp_path) as (process, client):
+    with child(data_dir) as (process, client):
         _some_indexed(client, location, 4)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-    with child(tmp_path) as (_, client):
-        job = wait_for_job(client, location, 120)
-        assert job["counts"] == {**dict.fromkeys(job["counts"], 0), "indexed": DOCUMENTS}
-        found = client.get("/v1/documents", params={"limit": 1000}).json()["documents"]
-        assert len({document["id"] for document in found}) == len(found) == DOCUMENTS
-        checks = client.get("/readyz").json()["checks"]
-        assert checks["index"]["detail"] == f"embedded, {sum(document['passages'] for document in found)} passages"
+    client = serve().client  # on the same folder
+    job = wait_for_job(client, location, 120)
+    assert job["counts"] == {**dict.fromkeys(job["counts"], 0), "indexed": DOCUMENTS}
+    found = client.get("/v1/documents", params={"limit": 1000}).json()["documents"]
+    assert len({document["id"] for document in found}) == len(found) == DOCUMENTS
+    checks = client.get("/readyz").json()["checks"]
+    assert checks["index"]["detail"] == f"embedded, {sum(document['passages'] for document in found)} passages"
 
 
 def _some_indexed(client: httpx.Client, location: str, number: int) -> None:
