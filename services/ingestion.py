@@ -133,7 +133,7 @@ class Ingestion:
         """Works until nothing is queued, and returns how many documents ended. Interrupted work is given back.
 
         Args:
-            stop: Once set, no further document is begun; those begun are finished.
+            stop: Once set, no further document is begun; those begun are finished, or given back where they fail.
 
         A document that takes the whole run down in an unforeseen way costs those in the run a try, and each is tried
         again alone: so the one to blame ends as failed, and the others go on.
@@ -145,7 +145,8 @@ class Ingestion:
         """
         self._recover()
         self.delete_marked()
-        shift = Shift(self._ledger, stop or threading.Event())
+        stop = stop or threading.Event()
+        shift = Shift(self._ledger, stop)
         ended = 0
 
         def end(outcome: Outcome) -> None:
@@ -158,6 +159,10 @@ class Ingestion:
                     item, passages=outcome.passages, title=outcome.title, text_key=outcome.text_key
                 )
                 self._drop(item.replaces if recorded else (outcome.text_key,) if self._deleted(item) else ())
+            elif stop.is_set():
+                # A stopping process closes what documents are read with, which looks like a fault of theirs.
+                self._ledger.release(item)
+                return
             else:
                 self._ledger.fail(item, outcome.error)
             ended += 1

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from pipelines.core.errors import StrataError
 from pipelines.core.settings import Settings
 from services.api.app import create_app
 from services.runtime import Runtime
@@ -44,7 +45,10 @@ def serve(settings: Settings) -> None:
         )
         with _signals_spent():
             uvicorn.Server(config).run()
-    if not app.state.context.worker.stopped:
+    context = getattr(app.state, "context", None)
+    if context is None:
+        raise StrataError("The service did not start; its log says why.")
+    if not context.worker.stopped:
         # Python waits for the worker's thread, which may sit in one file's conversion for minutes. The ledger gives
         # its work back at the next start.
         logging.shutdown()

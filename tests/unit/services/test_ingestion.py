@@ -345,6 +345,18 @@ def test_a_stopped_worker_finishes_what_it_began(service: Service) -> None:
     assert service.work() == 1
 
 
+def test_what_fails_while_the_process_stops_is_given_back(service: Service) -> None:
+    service.accept(a="")
+    stop = threading.Event()
+    service.before = lambda _: stop.set()
+    assert service.work(stop) == 0
+    document = service.document("a.md")
+    assert (document.status, document.attempts, document.error_code) == (DocumentStatus.QUEUED, 0, None)
+    service.before = lambda _: None
+    service.work()
+    assert service.document("a.md").status is DocumentStatus.FAILED
+
+
 def test_two_workers_at_once_share_the_work(service: Service) -> None:
     for n in range(8):
         service.accept(**{f"d{n}-{m}": f"Text of {n} {m}." for m in range(5)})
