@@ -221,7 +221,11 @@ class Client:
     def _lookup(self, model: str) -> dict[str, Any] | None:
         # Not `litellm.get_model_info`: for Ollama it asks a server.
         table = self._litellm.model_cost
-        found = table.get(model) or table.get(model.split("/", 1)[-1])
+        found = table.get(model)
+        if found is None:
+            provider, _, name = model.partition("/")
+            other = table.get(name, {})  # the same name at another provider is another model, at another price
+            found = other if str(other.get("litellm_provider", "")).startswith(provider) else None
         return dict(found) if found and "input_cost_per_token" in found else None
 
     def _drop_callbacks(self) -> None:

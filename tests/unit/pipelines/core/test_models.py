@@ -175,10 +175,13 @@ def test_the_price_of_a_tier_is_its_own_entry_s() -> None:
             entry("free", input_cost_per_token=0, output_cost_per_token=0.0),
             entry("listed", "openai/gpt-4o-mini"),
             entry("nobody", "openai/nobody-knows-it"),
+            entry("elsewhere", "openai/deepseek-chat"),
         ],
         ModelCallSettings(),
     )
-    assert [tiers.price(name) for name in ("own", "half", "free", "nobody")] == [(1e-6, 3e-6), None, (0.0, 0.0), None]
+    assert [tiers.price(name) for name in ("own", "half", "free")] == [(1e-6, 3e-6), None, (0.0, 0.0)]
+    assert tiers.price("nobody") is None
+    assert tiers.price("elsewhere") is None, "a name that another provider has"
     listed = tiers.price("listed")
     assert listed is not None
     assert 0 < listed[0] < listed[1] < 1e-3
