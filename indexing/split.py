@@ -49,6 +49,11 @@ class _Unit:
     opens_block: bool
     heading: bool
 
+    @property
+    def tells(self) -> bool:
+        """Whether it is more than a rule or a heading."""
+        return self.sentence is not None and not self.heading
+
 
 class Splitter:
     """Packs whole sentences into passages that never leave their section.
@@ -133,10 +138,11 @@ class _Builder:
         self._ordinal = 0
         self._units: list[_Unit] = []
         self._words = 0
+        self._told = False  # one of the units tells something
 
     def enter(self, heading: Block) -> Iterator[Passage]:
         """Starts a section. Its heading line opens the section's first passage, after headings that have no text."""
-        if any(unit.sentence and not unit.heading for unit in self._units):
+        if self._told:
             yield from self.flush()
         units = list(_units(heading, self._max_words))
         if self._words + units[0].words > self._max_words:
@@ -152,6 +158,7 @@ class _Builder:
             yield from self.flush(keep=self._tail(unit))
         self._units.append(unit)
         self._words += unit.words
+        self._told = self._told or unit.tells
 
     def flush(self, keep: int = 0) -> Iterator[Passage]:
         """Closes the open passage, its last `keep` units left to open the next one.
@@ -161,8 +168,9 @@ class _Builder:
         at = len(self._units) - keep
         taken, self._units = self._units[:at], self._units[at:]
         self._words = sum(unit.words for unit in self._units)
+        self._told = any(unit.tells for unit in self._units)
         with_sentence = [unit for unit in taken if unit.sentence]
-        told = [unit for unit in with_sentence if not unit.heading] or with_sentence
+        told = [unit for unit in taken if unit.tells] or with_sentence
         if told:
             yield self._passage(taken, [unit.sentence for unit in told if unit.sentence])
 
@@ -208,12 +216,12 @@ class _Builder:
 
 def _units(block: Block, max_words: int) -> Iterator[_Unit]:
     """Cuts a block into units; their `raw` join to the block's."""
-    at, opens = 0, True
+    at, page = 0, block.page
     for end in _ends(block):
         for raw in _bounded(block.raw[at:end], max_words):
-            yield _unit(block, at, raw, opens)
+            yield _unit(block, at, page, raw)
             at += len(raw)
-            opens = False
+            page += raw.count(PAGE_BREAK)
     assert at == len(block.raw)
 
 
@@ -250,9 +258,8 @@ def _bounded(raw: str, max_words: int) -> Iterator[str]:
         yield piece[at:]
 
 
-def _unit(block: Block, at: int, raw: str, opens: bool) -> _Unit:
+def _unit(block: Block, at: int, page: int, raw: str) -> _Unit:
     start = block.start + at
-    page = block.page + block.raw[:at].count(PAGE_BREAK)
     sentence = None
     if not _RULE.match(raw):
         lead = len(raw) - len(raw.lstrip())
@@ -263,4 +270,4 @@ def _unit(block: Block, at: int, raw: str, opens: bool) -> _Unit:
             on = page + raw[:lead].count(PAGE_BREAK)
             sentence = Sentence(start=start + lead, end=start + end, page=on)
     words = max(len(_WORD.findall(raw)), len(raw) // CHARS_PER_WORD)
-    return _Unit(raw, start, page, sentence, words, opens, block.kind is Kind.HEADING)
+    return _Unit(raw, start, page, sentence, words, at == 0, block.kind is Kind.HEADING)

@@ -218,9 +218,9 @@ def test_memory_does_not_grow_with_the_text() -> None:
     assert sum(1 for _ in splitter.split(stream(50_000), FACTS)) > 0  # imports and caches
     tracemalloc.start()
     try:
-        passages = sum(1 for _ in splitter.split(stream(800_000), FACTS))
+        passages = sum(1 for _ in splitter.split(stream(1_200_000), FACTS))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert passages > 500
-    assert peak < 650_000
+    assert passages > 600
+    assert peak < 900_000
