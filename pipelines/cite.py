@@ -18,7 +18,7 @@ from pipelines.core.sentences import sentence_spans
 from pipelines.core.session import Session, Stopwatch
 from pipelines.core.settings import CiteSettings
 from pipelines.core.sync import run_sync
-from pipelines.core.tasks import CiteResult, CiteTask, Runner
+from pipelines.core.tasks import IN_PROCESS_SHARE, CiteResult, CiteTask, Runner
 from pipelines.core.text import content_words, is_statement
 from pipelines.core.types import MARKER, AnswerStatus, Citation, Draft, Evidence, EvidenceItem, StageReceipt, Usage
 from pipelines.support import coverage, numbers_agree, stands_in, support_scores
@@ -98,17 +98,34 @@ class EncoderCiter:
         self._encoder, self._settings = encoder, settings
 
     async def __call__(self, task: CiteTask) -> CiteResult:
-        """Binds in a thread."""
+        """See `bind_in_time`."""
         watch = Stopwatch()
         claims, sources = read_claims(task.draft.text), list_sources(task.evidence)
-        bound, usage = await asyncio.to_thread(self.bind, claims, sources)
-        receipt = StageReceipt(stage="cite", tier=self.tier, model=self._encoder.name, usage=usage, ms=watch.ms)
+        bound, usage, fallback = await self.bind_in_time(claims, sources, task.in_process_s(self._settings.timeout_s))
+        receipt = StageReceipt(
+            stage="cite", tier=self.tier, model=self._encoder.name, usage=usage, ms=watch.ms, fallback=fallback
+        )
         return assemble(claims, bound, receipt)
 
-    def bind(self, claims: Sequence[Claim], sources: Sequence[Source]) -> tuple[list[list[Bound]], Usage]:
+    async def bind_in_time(
+        self, claims: Sequence[Claim], sources: Sequence[Source], timeout_s: float
+    ) -> tuple[list[list[Bound]], Usage, str]:
+        """Binds in a thread; when that outlasts its time, words and numbers alone decide: the answer is paid for."""
+        try:
+            bound, usage = await asyncio.wait_for(asyncio.to_thread(self.bind, claims, sources), timeout_s)
+        except TimeoutError:
+            bound, usage = self.bind(claims, sources, embed=False)
+            return bound, usage, f"binding outlasted {timeout_s:.1f} s"
+        return bound, usage, ""
+
+    def bind(
+        self, claims: Sequence[Claim], sources: Sequence[Source], *, embed: bool = True
+    ) -> tuple[list[list[Bound]], Usage]:
         """The sources of each claim, and what finding them took."""
         support, usage = support_scores(
-            [claim.text for claim in claims], [source.text for source in sources], self._encoder
+            [claim.text for claim in claims],
+            [source.text for source in sources],
+            self._encoder if embed else None,
         )
         return [self._choose(claim, sources, row) for claim, row in zip(claims, support, strict=True)], usage
 
@@ -148,8 +165,10 @@ class ModelCiter:
                 self._tier, messages, Bindings, deadline=deadline, cost_left_usd=task.cost_left_usd
             )
         except ModelError as error:
-            bound, usage = await asyncio.to_thread(self._fallback.bind, claims, sources)
-            usage, model, fallback = (error.usage or Usage()) + usage, self._fallback.tier, error.detail
+            left = (task.timeout_s - watch.ms / 1000) * IN_PROCESS_SHARE
+            bound, usage, slow = await self._fallback.bind_in_time(claims, sources, left)
+            usage, model = (error.usage or Usage()) + usage, self._fallback.tier
+            fallback = "; ".join(reason for reason in (error.detail, slow) if reason)
         else:
             bound = _resolved(completion.value, claims, sources)
             usage, model, fallback = completion.usage, completion.model, completion.fallback

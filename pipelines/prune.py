@@ -52,7 +52,7 @@ class EncoderPruner:
 
     async def __call__(self, task: PruneTask) -> PruneResult:
         """Scores in a thread; when that outlasts the stage's time, retrieval order alone decides."""
-        timeout_s = min(task.timeout_s, self._settings.timeout_s)
+        timeout_s = task.in_process_s(self._settings.timeout_s)
         watch = Stopwatch()
         try:
             evidence, usage = await asyncio.wait_for(asyncio.to_thread(self.select, task), timeout_s)

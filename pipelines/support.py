@@ -19,12 +19,13 @@ _BARE = re.compile(r"[\W_]+")
 
 
 def support_scores(
-    claims: Sequence[str], sources: Sequence[str], encoder: Encoder
+    claims: Sequence[str], sources: Sequence[str], encoder: Encoder | None
 ) -> tuple[NDArray[np.float32], Usage]:
     """Support of each claim by each source, 0 to 1, and what it took.
 
     A claim that stands in a source word for word has 1, and where all claims do, nothing is embedded. Otherwise it is
-    the mean of the cosine and of the share of the claim's terms in the source, cut where a number differs.
+    the mean of the cosine and of the share of the claim's terms in the source, cut where a number differs. Without an
+    encoder that share decides alone.
 
     Returns:
         `(len(claims), len(sources)) float32`.
@@ -40,14 +41,19 @@ def support_scores(
             open_claims.append(row)
     if not open_claims:
         return support, Usage()
-    embedded = encoder.embed([*(claims[row] for row in open_claims), *sources])
+    shared = np.array([[coverage(claims[row], source) for source in sources] for row in open_claims], np.float32)
+    agree = np.array([[numbers_agree(claims[row], source) for source in sources] for row in open_claims])
+    alike, usage = (
+        (shared, Usage()) if encoder is None else _cosines([claims[row] for row in open_claims], sources, encoder)
+    )
+    support[open_claims] = (alike + shared) / 2 * np.where(agree, 1.0, WRONG_NUMBER_FACTOR)
+    return support, usage
+
+
+def _cosines(claims: Sequence[str], sources: Sequence[str], encoder: Encoder) -> tuple[NDArray[np.float32], Usage]:
+    embedded = encoder.embed([*claims, *sources])
     vectors = embedded.vectors
-    cosine = np.clip(vectors[: len(open_claims)] @ vectors[len(open_claims) :].T, 0.0, 1.0)
-    for at, row in enumerate(open_claims):
-        shared = np.array([coverage(claims[row], source) for source in sources])
-        agree = np.array([numbers_agree(claims[row], source) for source in sources])
-        support[row] = (cosine[at] + shared) / 2 * np.where(agree, 1.0, WRONG_NUMBER_FACTOR)
-    return support, embedded.usage
+    return np.clip(vectors[: len(claims)] @ vectors[len(claims) :].T, 0.0, 1.0), embedded.usage
 
 
 def stands_in(claim: str, source: str) -> bool:

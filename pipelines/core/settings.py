@@ -159,7 +159,9 @@ class CiteSettings(Section):
     """The cite stage."""
 
     min_support: float = Field(0.35, ge=0, le=1, description="Support below which a claim is marked unsupported.")
-    timeout_s: Seconds = Field(10.0, description="After this long citations are bound by the in-process way.")
+    timeout_s: Seconds = Field(
+        10.0, description="After this long citations are bound by the in-process way; there, by words alone."
+    )
 
 
 class AnswerSettings(Section):

@@ -11,6 +11,9 @@ from pipelines.core.types import Citation, Draft, Evidence, Hit, Plan, Question,
 MODEL_SHARE = 0.5
 """Share of the time left that the language model of a small stage may take; its fallback and what follows need some."""
 
+IN_PROCESS_SHARE = 0.8
+"""The same for the in-process way, which has a quicker one to fall back on."""
+
 
 class Task(Value):
     """Input of a stage: what it works on, and what is left for the question when it is handed over.
@@ -25,6 +28,10 @@ class Task(Value):
     def model_deadline(self, timeout_s: float) -> Deadline:
         """Until when a language model may work on it, `timeout_s` at most."""
         return Deadline.after(min(self.timeout_s * MODEL_SHARE, timeout_s))
+
+    def in_process_s(self, timeout_s: float) -> float:
+        """How long the in-process way may work on it, `timeout_s` at most."""
+        return min(self.timeout_s * IN_PROCESS_SHARE, timeout_s)
 
 
 class PlanTask(Task):

@@ -229,6 +229,24 @@ async def test_a_model_that_fails_is_replaced_and_its_cost_kept() -> None:
     assert (result.receipt.fallback, result.receipt.usage, result.receipt.tier) == ("down", USAGE, "small")
 
 
+async def test_an_encoder_that_takes_too_long_costs_no_answer() -> None:
+    encoder = HashEncoder()
+    encoder.delay_s = 0.5
+    citer = EncoderCiter(encoder, CiteSettings())  # type: ignore[arg-type]
+    asked = task("The viaduct has seven concrete piers [1]. Foster flew to Mars in 1999 [2].")
+    started = time.perf_counter()
+    result = await citer(asked.model_copy(update={"timeout_s": 0.2}))
+    assert time.perf_counter() - started < 0.4
+    check(result, FOUND)
+    assert [citation.start for citation in result.citations] == [150]
+    assert result.unsupported == ("Foster flew to Mars in 1999.",)
+    assert "outlasted" in result.receipt.fallback
+    model = ModelCiter(ScriptedTiers(ModelUnavailableError("down", USAGE)), "small", CiteSettings(), citer)  # type: ignore[arg-type]
+    fallen = await model(asked.model_copy(update={"timeout_s": 0.2}))
+    assert fallen.text == result.text
+    assert fallen.receipt.fallback.startswith("down; binding outlasted")
+
+
 async def test_an_abstaining_draft_calls_nothing() -> None:
     async def never(_: object) -> CiteResult:
         raise AssertionError("called")
