@@ -19,7 +19,7 @@ from pipelines.core.settings import SplitSettings
 from pipelines.core.types import Passage, Scalar, Sentence
 
 _WORD = re.compile(r"\S+")
-_RULE = re.compile(r"^[\s|:+=_*-]*$")
+_RULE = re.compile(r"^[\s|:+=_*>-]*$")
 # Emphasis and list marks at a sentence's ends belong to the page's dress, not to the quote.
 _LEAD = re.compile(r"[\s>]*(?:(?:[-*+•]|\d{1,3}[.)])\s+)?")
 CHARS_PER_WORD = 12  # a "word" without spaces (base64, Chinese) counts as several

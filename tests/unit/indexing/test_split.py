@@ -15,7 +15,7 @@ from pipelines.core.types import Passage
 
 FACTS = DocumentFacts("doc", "version", "Title", "source.md", paged=True)
 MAX_WORDS = 20
-RULE = re.compile(r"[\s|:+=_*-]*")
+RULE = re.compile(r"[\s|:+=_*>-]*")
 
 
 def split(text: str, *, max_words: int = MAX_WORDS, facts: DocumentFacts = FACTS, size: int = 0) -> list[Passage]:
@@ -99,7 +99,7 @@ def test_the_same_where_lines_and_blocks_are_cut(text: str, size: int) -> None:
         assert split(text, size=size) == passages
 
 
-@pytest.mark.parametrize("text", ["", " \n\f\n\t", "---\n\n***\n", "| |\n|--|\n"])
+@pytest.mark.parametrize("text", ["", " \n\f\n\t", "---\n\n***\n", ">\n>>", "| |\n|--|\n"])
 def test_a_text_without_words_has_no_passages(text: str) -> None:
     assert split(text) == []
 
