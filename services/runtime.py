@@ -1,5 +1,6 @@
 """The composition root: settings in, working objects out. Each part is built when first needed, once a process."""
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterable
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from pipelines.core.blobs import FolderBlobs
 from pipelines.core.encoders import Encoder
-from pipelines.core.errors import InvalidRequestError, RequestTooLargeError
+from pipelines.core.errors import InvalidRequestError, RequestTooLargeError, StateUnavailableError
 from pipelines.core.events import Emit, ignore
 from pipelines.core.models import IN_PROCESS, ModelTiers, check
 from pipelines.core.settings import Settings, StageName
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pipelines.synthesize import Writer
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """What Python makes of bytes that are no UTF-8, such as those of a command line. No model and no database takes it."""
@@ -201,7 +203,10 @@ class Runtime:
         from pipelines.answer import answer
 
         result = await answer(pipeline, question, deadline_s=self.settings.answer.deadline_s, emit=emit)
-        await asyncio.to_thread(self.ledger.record, question.filter.tenant, result)
+        try:
+            await asyncio.to_thread(self.ledger.record, question.filter.tenant, result)
+        except StateUnavailableError as error:  # the answer is there and may have been paid for
+            logger.warning("the receipt of answer %s was not kept: %s", result.id, error.detail)
         return result
 
     def _ready_pipeline(self) -> "Pipeline":

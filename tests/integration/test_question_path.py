@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pipelines.answer import NO_ANSWER
-from pipelines.core.errors import DeadlineExceededError
+from pipelines.core.errors import DeadlineExceededError, StateUnavailableError
 from pipelines.core.events import DeltaEvent, Event
 from pipelines.core.settings import (
     AnswerSettings,
@@ -372,3 +372,16 @@ async def test_in_process_nothing_is_called(indexed: Runtime, model_stub: ModelS
     assert model_stub.calls() == []
     unknown = await indexed.ask(Question(text="What did Napoleon eat for breakfast at Waterloo?"))
     assert unknown.status is AnswerStatus.INSUFFICIENT
+
+
+async def test_an_answer_is_given_even_where_its_receipt_cannot_be_kept(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise StateUnavailableError("the state database went away")
+
+    async with make() as runtime:
+        monkeypatch.setattr(runtime.ledger, "record", fail)
+        answer = await runtime.ask(Question(text=ASKED))
+    assert answer.status is AnswerStatus.ANSWERED
+    assert "went away" in caplog.text
