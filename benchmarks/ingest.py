@@ -26,6 +26,7 @@ from pipelines.core.types import DEFAULT_TENANT, Passage
 from services.runtime import Runtime
 
 _WORD = re.compile(r"\w+")
+_BRACKETS = re.compile(r" \([^()]*\)$")
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 
 
@@ -81,7 +82,9 @@ def measure(runtime: Runtime, folder: Path, manifest: list[dict[str, Any]]) -> d
         words[row["format"]].append(word_recall(expected, indexed_text(passages)))
         found = {fold(_plain(heading)) for heading in _HEADING.findall(expected)}
         if found:
-            seen = {fold(part) for passage in passages for part in (passage.title, *passage.section_path)}
+            # A PDF's title is its first heading and the file's name in brackets; the paths leave that heading out.
+            titles = {passage.title for passage in passages} | {_BRACKETS.sub("", each.title) for each in passages}
+            seen = {fold(part) for passage in passages for part in passage.section_path} | set(map(fold, titles))
             headings.append(len(found & seen) / len(found))
     every = [share for shares in words.values() for share in shares]
     return {
