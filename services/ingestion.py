@@ -151,7 +151,8 @@ class Ingestion:
 
         def end(outcome: Outcome) -> None:
             nonlocal ended
-            item = shift.end(outcome.submission.document_id)
+            # Off the shift only once the ledger knows: what an interrupt falls upon before that is given back.
+            item = shift.held(outcome.submission.document_id)
             if item is None:
                 return  # its lease was lost and taken again by this worker: the other try has ended it
             if isinstance(outcome, Indexed):
@@ -161,10 +162,12 @@ class Ingestion:
                 self._drop(item.replaces if recorded else (outcome.text_key,) if self._deleted(item) else ())
             elif stop.is_set():
                 # A stopping process closes what documents are read with, which looks like a fault of theirs.
+                shift.end(item.document_id)
                 self._ledger.release(item)
                 return
             else:
                 self._ledger.fail(item, outcome.error)
+            shift.end(item.document_id)
             ended += 1
             observer(item, outcome)
 
@@ -220,7 +223,6 @@ class Ingestion:
                     name=item.name,
                     title=str(title) if title else None,
                     metadata={key: value for key, value in item.metadata.items() if key != TITLE_KEY},
-                    resumed=True,  # an interrupted try that was given back does not count as an attempt
                 )
             item = next(items, None)
 

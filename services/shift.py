@@ -53,6 +53,11 @@ class Shift:
             self._held[item.document_id] = item
             return item
 
+    def held(self, document_id: str) -> WorkItem | None:
+        """A document that was handed out and has not ended; `None` where it is off the shift."""
+        with self._lock:
+            return self._held.get(document_id)
+
     def end(self, document_id: str) -> WorkItem | None:
         """Takes a document off the shift and returns it; `None` where it is off already."""
         with self._lock:
