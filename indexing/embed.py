@@ -32,9 +32,9 @@ class PassageEmbedder:
         written: tuple[DocumentVersion | None, frozenset[str]] = (None, frozenset())
         for item in items:
             if isinstance(item, SplitPassage):
-                if item.submission.resumed and written[0] != item.submission.key:
+                if written[0] != item.submission.key:
                     written = (item.submission.key, self._store.written(item.submission.key))
-                if not item.submission.resumed or item.passage.id not in written[1]:
+                if item.passage.id not in written[1]:
                     pending.append(item)
             else:
                 ends.append(item)

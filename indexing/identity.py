@@ -17,6 +17,11 @@ def document_id(tenant: str, source: str) -> str:
     return str(uuid.uuid5(NAMESPACE, f"{tenant}\0{source}"))
 
 
+def text_name(document_id: str, version: str) -> str:
+    """What the blob store calls the source text of a version; see `BlobStore.text_writer`."""
+    return f"{document_id}-{version}"
+
+
 def document_version(
     content_sha256: str,
     name: str,

@@ -7,6 +7,7 @@ from haystack import component
 
 from indexing.convert import FileConverter
 from indexing.convert.base import SourceFile
+from indexing.identity import text_name
 from indexing.stream import Rejected, Stream, Submission, rejected
 from pipelines.core.blobs import BlobStore, TextWriter
 
@@ -46,5 +47,5 @@ class DocumentReader:
             paged=converted.paged,
             metadata=converted.metadata,
             parts=converted.parts,
-            text=self._blobs.text_writer(f"{submission.document_id}-{submission.version}"),
+            text=self._blobs.text_writer(text_name(submission.document_id, submission.version)),
         )

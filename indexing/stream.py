@@ -34,7 +34,6 @@ class Submission:
         path: Where its bytes are.
         name: File name as submitted; its ending tells the format.
         title: Title to use instead of the document's own.
-        resumed: Whether an earlier try may have written passages of this version already.
     """
 
     document_id: str
@@ -45,7 +44,6 @@ class Submission:
     name: str
     title: str | None = None
     metadata: dict[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict)
-    resumed: bool = False
 
     @property
     def key(self) -> DocumentVersion:

@@ -72,8 +72,7 @@ class EncoderPruner:
 
         A conversation's question is scored as asked and as it stands alone; the better score counts.
         """
-        hits = task.hits
-        candidates = list_candidates(hits)
+        candidates = list_candidates(task.hits)
         if not candidates:
             return Evidence(), Usage()
         questions = list(dict.fromkeys((task.question, task.asked)))
@@ -90,15 +89,15 @@ class EncoderPruner:
         )
         sufficiency = max(
             estimate_sufficiency(
-                Features(float(row.max()), best_passage_coverage(question, hits, self._settings.max_passages))
+                Features(float(row.max()), best_passage_coverage(question, task.hits, self._settings.max_passages))
             )
             for question, row in zip(questions, cosines, strict=True)
         )
         by_passage: dict[int, list[float]] = defaultdict(list)
         for candidate, score in zip(candidates, scores.tolist(), strict=True):
             by_passage[candidate.rank].append(score)
-        scored = [ScoredHit(hit, tuple(by_passage[rank])) for rank, hit in enumerate(hits, 1)]
-        return fit_evidence(scored, self._settings, sufficiency, hits=task.hits), embedded.usage
+        scored = [ScoredHit(hit, tuple(by_passage[rank])) for rank, hit in enumerate(task.hits, 1)]
+        return fit_evidence(scored, self._settings, sufficiency), embedded.usage
 
     def by_rank(self, task: PruneTask) -> Evidence:
         """The evidence by retrieval order: whole passages until the budget is full."""

@@ -1,5 +1,6 @@
 """The composition root: settings in, working objects out. Each part is built when first needed, once a process."""
 
+import asyncio
 import logging
 import re
 import threading
@@ -12,7 +13,7 @@ from pipelines.core.blobs import FolderBlobs
 from pipelines.core.encoders import Encoder
 from pipelines.core.errors import InvalidRequestError, RequestTooLargeError, StateUnavailableError
 from pipelines.core.events import Emit, ignore
-from pipelines.core.models import IN_PROCESS, ModelTiers, check
+from pipelines.core.models import IN_PROCESS, ModelTiers, check, provider_of
 from pipelines.core.settings import Settings, StageName
 from pipelines.core.state import Ledger
 from pipelines.core.store import Fusion, RankedQuery, Schema, Store, make_store
@@ -179,7 +180,7 @@ class Runtime:
         return self._encoders[model]
 
     def _provider(self, name: str) -> str:
-        return self._entries[name].litellm_params.model.partition("/")[0] if name in self._entries else name
+        return provider_of(self._entries[name]) if name in self._entries else name
 
     # --- Work ------------------------------------------------------------------------------------------------------
 
@@ -196,8 +197,6 @@ class Runtime:
             InvalidRequestError: the question is empty, or larger than the settings allow.
             StrataError: see `pipelines.answer.answer`.
         """
-        import asyncio
-
         self.check(question)
         pipeline = await asyncio.to_thread(self._ready_pipeline)
         from pipelines.answer import answer

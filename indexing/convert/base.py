@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 PAGE_BREAK = "\f"
 """Stands between two pages of the common form, as in Haystack's converters."""
@@ -33,15 +32,3 @@ class ConvertedDocument:
     parts: Iterator[str]
     paged: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
-
-
-class Converter(Protocol):
-    """Turns one kind of file into the common form.
-
-    Raises:
-        DocumentError: with a reason that the submitter understands.
-    """
-
-    def convert(self, source: SourceFile) -> ConvertedDocument:
-        """Convert one file."""
-        ...

@@ -11,7 +11,7 @@ from haystack import Pipeline
 from haystack.core.errors import PipelineRuntimeError
 
 from indexing.embed import PassageEmbedder
-from indexing.identity import LAYOUT, document_id, document_version
+from indexing.identity import LAYOUT, document_id, document_version, text_name
 from indexing.read import OpenDocument
 from indexing.split import PassageSplitter, Splitter
 from indexing.stream import Outcome, Rejected, Stream, Submission
@@ -67,7 +67,7 @@ class CorpusIndex:
         if not self._marker.exists():
             resumed = store.info().passages > 0
             with begin("Indexing", self._evaluated.documents) as progress:
-                self._complete(self._add(self._missing(progress, resumed), progress, resumed))
+                self._complete(self._add(self._missing(progress, resumed), progress))
         return tuple(json.loads(self._marker.read_text())["rejected"])
 
     def remove(self, ids: Iterable[str]) -> None:
@@ -83,7 +83,7 @@ class CorpusIndex:
             else:
                 yield document
 
-    def _add(self, documents: Iterable[CorpusDocument], progress: Progress, resumed: bool) -> list[str]:
+    def _add(self, documents: Iterable[CorpusDocument], progress: Progress) -> list[str]:
         rejected: list[str] = []
 
         def observe(outcome: Outcome) -> None:
@@ -93,7 +93,7 @@ class CorpusIndex:
             else:
                 progress.advance(outcome.passages)
 
-        stream = Stream(self._open(document, resumed) for document in documents)
+        stream = Stream(self._open(document) for document in documents)
         try:
             self._pipeline().run({"split": {"documents": stream}, "write": {"observer": observe}})
         except PipelineRuntimeError as error:
@@ -116,7 +116,7 @@ class CorpusIndex:
         pipeline.connect("embed.batches", "write.batches")
         return pipeline
 
-    def _open(self, document: CorpusDocument, resumed: bool) -> OpenDocument:
+    def _open(self, document: CorpusDocument) -> OpenDocument:
         settings = self._runtime.settings
         facts: Mapping[str, str] = {**document.meta, "title": document.title}
         submission = Submission(
@@ -134,7 +134,6 @@ class CorpusIndex:
             name=document.id,
             title=document.title,
             metadata=dict(document.meta),
-            resumed=resumed,
         )
         return OpenDocument(
             submission=submission,
@@ -142,5 +141,5 @@ class CorpusIndex:
             paged=False,
             metadata={},
             parts=iter((document.text,)),
-            text=self._runtime.blobs.text_writer(f"{submission.document_id}-{submission.version}"),
+            text=self._runtime.blobs.text_writer(text_name(submission.document_id, submission.version)),
         )

@@ -1,8 +1,18 @@
 """Model tiers: the only user of LiteLLM, which `client.py` alone imports."""
 
-from pipelines.core.models.check import IN_PROCESS, check, describe
+from pipelines.core.models.check import IN_PROCESS, check, describe, provider_of
 from pipelines.core.models.stream import TextStream
 from pipelines.core.models.tiers import ModelTiers
 from pipelines.core.models.values import Completion, Message, TierStatus
 
-__all__ = ["IN_PROCESS", "Completion", "Message", "ModelTiers", "TextStream", "TierStatus", "check", "describe"]
+__all__ = [
+    "IN_PROCESS",
+    "Completion",
+    "Message",
+    "ModelTiers",
+    "TextStream",
+    "TierStatus",
+    "check",
+    "describe",
+    "provider_of",
+]

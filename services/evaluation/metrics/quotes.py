@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from indexing.identity import text_name
 from pipelines.core.types import Citation
 
 
@@ -11,5 +12,5 @@ def quote_is_verbatim(citation: Citation, read_span: Callable[[str, int, int], s
     Args:
         read_span: Reads `[start, end)` of a source text by its key; see `pipelines.core.blobs`.
     """
-    key = f"text/{citation.document_id}-{citation.version}"
+    key = f"text/{text_name(citation.document_id, citation.version)}"
     return bool(citation.quote) and read_span(key, citation.start, citation.end) == citation.quote

@@ -45,9 +45,7 @@ class Ingest:
         )
         self.outcomes: list[Outcome] = []
 
-    def submission(
-        self, name: str, text: str | bytes, *, resumed: bool = False, title: str | None = None
-    ) -> Submission:
+    def submission(self, name: str, text: str | bytes, *, title: str | None = None) -> Submission:
         content = text if isinstance(text, bytes) else text.encode()
         blob = self.blobs.put([content])
         version = document_version(blob.sha256, name, {}, split=self.settings.split, encoder=self.encoder.fingerprint)
@@ -60,7 +58,6 @@ class Ingest:
             name=name,
             title=title,
             metadata={"year": 2024},
-            resumed=resumed,
         )
 
     def ingest(self, *submissions: Submission) -> IngestSummary:
@@ -110,7 +107,7 @@ def test_ingesting_again_changes_nothing(path: Ingest) -> None:
     path.ingest(path.submission("a.md", LONG))
     before, info = path.texts("a.md"), path.store.info()
     embedded = len(path.encoder.texts)
-    summary = path.ingest(path.submission("a.md", LONG, resumed=True))
+    summary = path.ingest(path.submission("a.md", LONG))
     assert (summary.indexed, summary.embedded, len(path.encoder.texts)) == (1, 0, embedded)
     assert (path.texts("a.md"), path.store.info()) == (before, info)
 
@@ -229,7 +226,7 @@ def test_a_crash_before_publishing_embeds_nothing_again(path: Ingest) -> None:
     path.store.publish = publish  # type: ignore[method-assign]
     assert path.texts("a.md") == []
     embedded = len(path.encoder.texts)
-    summary = path.ingest(path.submission("a.md", LONG, resumed=True))
+    summary = path.ingest(path.submission("a.md", LONG))
     assert (summary.embedded, len(path.encoder.texts)) == (0, embedded)
     assert summary.passages == len(path.texts("a.md")) == embedded
 
@@ -248,7 +245,7 @@ def test_a_crash_half_way_embeds_only_the_rest(path: Ingest) -> None:
         path.ingest(path.submission("a.md", LONG))
     path.store.write = write  # type: ignore[method-assign]
     path.encoder.texts.clear()
-    summary = path.ingest(path.submission("a.md", LONG, resumed=True))
+    summary = path.ingest(path.submission("a.md", LONG))
     assert summary.passages - summary.embedded == 16
     assert len(path.encoder.texts) == len(set(path.encoder.texts)) == summary.embedded
 
