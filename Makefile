@@ -73,6 +73,6 @@ constraints:
 	rm -rf $$SCRATCH
 	$(PYTHON) -m venv $$SCRATCH
 	grep '^torch==' constraints.txt > $$SCRATCH/torch.txt
-	$$SCRATCH/bin/python -m pip install --quiet --disable-pip-version-check -c $$SCRATCH/torch.txt -e '.[dev,postgres]'
+	$$SCRATCH/bin/python -m pip install --quiet --disable-pip-version-check -c $$SCRATCH/torch.txt -e '.[dev]'
 	{ head -n 1 constraints.txt; $$SCRATCH/bin/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//'; } > $$SCRATCH/pins.txt
 	mv $$SCRATCH/pins.txt constraints.txt

@@ -15,7 +15,7 @@ from pipelines.core.errors import InvalidRequestError, RequestTooLargeError, Sta
 from pipelines.core.events import Emit, ignore
 from pipelines.core.models import IN_PROCESS, ModelTiers, check, provider_of
 from pipelines.core.settings import Settings, StageName
-from pipelines.core.state import Ledger
+from pipelines.core.state import Database, Ledger, sqlite_url
 from pipelines.core.store import Fusion, RankedQuery, Schema, Store, make_store
 from pipelines.core.types import Answer, Filter, Hit, Question
 from services.config import config_version
@@ -74,14 +74,23 @@ class Runtime:
         return FolderBlobs(self.settings.data_dir / "blobs")
 
     @cached_property
-    def ledger(self) -> Ledger:
-        """Documents, jobs and receipts."""
+    def database(self) -> Database:
+        """The state database, which ledger, keys, batches and sources share."""
         with self._building:
+            if "database" in self.__dict__:  # another thread opened it meanwhile
+                return self.__dict__["database"]  # type: ignore[no-any-return]
             url = self.settings.state.url
             if url is None:
                 self.settings.data_dir.mkdir(parents=True, exist_ok=True)
-            address = url.get_secret_value() if url else self.settings.data_dir / "state.sqlite"
-            return self._closing(Ledger(address, max_attempts=self.settings.ingest.max_attempts))
+            address = url.get_secret_value() if url else sqlite_url(self.settings.data_dir / "state.sqlite")
+            database = self._closing(Database(address))
+            self.__dict__["database"] = database
+            return database
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Documents, jobs and receipts."""
+        return Ledger(self.database, max_attempts=self.settings.ingest.max_attempts)
 
     @cached_property
     def store(self) -> Store:

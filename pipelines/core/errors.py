@@ -16,14 +16,17 @@ class StrataError(Exception):
         code: Stable machine-readable name, `snake_case`.
         retryable: Whether the same request may succeed later without a change.
         detail: One sentence for a person: what is wrong and, where known, how to mend it.
+        retry_after_s: When to try again, in seconds from now, where that is known.
     """
 
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
+    retry_after_s: float | None = None
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.retry_after_s = retry_after_s
 
 
 class ConfigurationError(StrataError):
@@ -54,6 +57,32 @@ class ConflictError(StrataError):
     """The thing is in a state that does not allow this, for example an index that another process holds."""
 
     code = "conflict"
+
+
+class UnauthenticatedError(StrataError):
+    """There is no API key with the request, or it is unknown, expired or revoked."""
+
+    code = "unauthenticated"
+
+
+class ForbiddenError(StrataError):
+    """The API key does not have the scope that this needs."""
+
+    code = "forbidden"
+
+
+class RateLimitedError(StrataError):
+    """The API key made more requests than it may."""
+
+    code = "rate_limited"
+    retryable = True
+
+
+class OverloadedError(StrataError):
+    """A queue is full, or a provider's quota is spent: nothing was accepted, come back later."""
+
+    code = "overloaded"
+    retryable = True
 
 
 class DocumentError(StrataError):
@@ -139,6 +168,20 @@ class StateUnavailableError(StrataError):
     retryable = True
 
 
+class BlobsUnavailableError(StrataError):
+    """The object store cannot be reached."""
+
+    code = "blobs_unavailable"
+    retryable = True
+
+
+class QueueUnavailableError(StrataError):
+    """The broker cannot be reached."""
+
+    code = "queue_unavailable"
+    retryable = True
+
+
 class ModelError(StrataError):
     """A model call failed.
 
@@ -148,8 +191,8 @@ class ModelError(StrataError):
 
     code = "model_failed"
 
-    def __init__(self, detail: str, usage: Usage | None = None) -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str, usage: Usage | None = None, *, retry_after_s: float | None = None) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
         self.usage = usage
 
 

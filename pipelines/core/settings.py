@@ -11,6 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 StageName = Literal["plan", "prune", "synthesize", "cite"]
 STAGES: tuple[StageName, ...] = ("plan", "prune", "synthesize", "cite")
 
+Role = Literal["plan", "prune", "cite", "ingest", "answers", "sync"]
+"""What a worker process may do, and the queue of it: a small stage, indexing, batches of questions, sources."""
+ROLES: tuple[Role, ...] = ("plan", "prune", "cite", "ingest", "answers", "sync")
+
 Bytes = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
@@ -189,17 +193,80 @@ class SplitSettings(Section):
     max_words: int = Field(400, ge=20, le=2000, description="Words of a passage, its sentences never cut.")
 
 
+class BlobSettings(Section):
+    """Where submitted files and source texts lie."""
+
+    url: str | None = Field(
+        None,
+        description="An fsspec address such as `s3://bucket/prefix` or `file:///folder`; empty means a folder in "
+        "`data_dir`.",
+    )
+    options: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description="Options of the fsspec file system, for S3 `key`, `secret`, `endpoint_url`, `region`.",
+    )
+    timeout_s: Seconds = Field(30.0, description="Bound on one call to an object store.")
+
+
 class IngestSettings(Section):
     """The document path as a whole."""
 
     batch_passages: int = Field(256, ge=1, le=8192, description="Passages embedded and written together.")
     max_attempts: int = Field(3, ge=1, le=20, description="Tries of a document before it ends as failed.")
+    lease_s: Seconds = Field(
+        40.0, description="A worker that has not been heard of for so long loses its documents to another."
+    )
+    max_queued: int = Field(
+        500_000, ge=1, description="Documents that may wait; beyond it submissions are told to come back."
+    )
+    max_archive_members: int = Field(10_000, ge=1, description="Most files in one archive.")
+    max_archive_bytes: Bytes = Field(4096 * MIB, description="Largest unpacked content of one archive.")
+    sources: tuple[str, ...] = Field(
+        (),
+        description="Addresses whose content the API may be told to synchronise, such as `s3://bucket/manuals/` or "
+        "`file:///srv/docs/`: it takes these and what lies under them. The command line takes any.",
+    )
+    source_options: dict[str, dict[str, SecretStr]] = Field(
+        default_factory=dict, description="fsspec options of those addresses, by protocol."
+    )
+
+
+class BatchSettings(Section):
+    """Batches of questions (`POST /v1/answers`)."""
+
+    max_questions: int = Field(10_000, ge=1, description="Most questions in one batch.")
+    max_body_bytes: Bytes = Field(64 * MIB, description="Largest batch as JSON lines.")
+    max_waiting: int = Field(
+        100_000, ge=1, description="Questions that may wait; beyond it batches are told to come back."
+    )
+    concurrency: int = Field(4, ge=1, le=256, description="Questions that one worker answers at a time.")
+    max_attempts: int = Field(3, ge=1, le=20, description="Tries of a question before it ends as failed.")
+    keep_days: float = Field(30.0, gt=0, description="Days after which a finished batch and its results are removed.")
 
 
 class QueueSettings(Section):
     """The queue that moves work between processes; what is to be done stands in the state database."""
 
-    url: SecretStr = Field(SecretStr("memory://"), description="Celery broker; `memory://` stays in this process.")
+    url: SecretStr = Field(
+        SecretStr("memory://"),
+        description="Celery broker: `redis://HOST:PORT/DB`, or `memory://`, which stays in this process.",
+    )
+    prefix: str = Field(
+        "strata", pattern=r"^[A-Za-z0-9_-]{1,40}$", description="Begins the name of every queue and key on the broker."
+    )
+    timeout_s: Seconds = Field(2.0, description="Bound on one call to the broker.")
+    max_waiting: int = Field(
+        200,
+        ge=1,
+        description="Tasks that may wait for the workers of a stage; beyond it questions are told to come back.",
+    )
+    concurrency: int = Field(8, ge=1, le=256, description="Tasks of stages that one worker process runs at a time.")
+    poll_s: Seconds = Field(
+        5.0, description="How often a worker looks into the state database by itself, whatever the queue told it."
+    )
+    heartbeat_file: Path | None = Field(
+        None, description="A worker touches this file as long as it works; for a liveness probe."
+    )
 
 
 class ApiSettings(Section):
@@ -213,9 +280,41 @@ class ApiSettings(Section):
     max_concurrent_questions: int = Field(
         16, ge=1, description="Questions answered at a time; more are told to come back."
     )
+    keys: Literal["auto", "required"] = Field(
+        "auto",
+        description="`auto` asks for an API key unless Strata is embedded and bound to loopback; `required`: always.",
+    )
+    bootstrap_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="A key with every scope for the tenant `default`, to make the first real ones with.",
+    )
+    rate_per_minute: int | None = Field(
+        None, ge=1, description="Requests a minute of one key that has no rate of its own; empty means no bound."
+    )
     shutdown_s: Seconds = Field(
         10.0, description="At shutdown, time for running requests, and then for the batch being indexed, to end."
     )
+
+
+class TelemetrySettings(Section):
+    """Traces, metrics and logs."""
+
+    otlp_endpoint: str | None = Field(
+        None, description="OpenTelemetry collector (OTLP over HTTP), such as `http://collector:4318`; empty: no traces."
+    )
+    trace_share: float = Field(1.0, ge=0, le=1, description="Share of questions that are traced.")
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Serves Prometheus metrics without a key on this port, in the API and in every worker; 0 takes a "
+        "free one.",
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address that `metrics_port` is bound to.")
+    log_format: Literal["text", "json"] = Field("text", description="`json`: one object a line.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe level logged.")
+    log_content: bool = Field(False, description="Also log the text of questions and answers. Off, no log holds any.")
 
 
 class Settings(Section):
@@ -225,6 +324,7 @@ class Settings(Section):
     encoder: EncoderSettings = EncoderSettings()
     index: IndexSettings = IndexSettings()
     state: StateSettings = StateSettings()
+    blobs: BlobSettings = BlobSettings()
     models: tuple[ModelEntry, ...] = ()
     stages: StageModels = StageModels()
     model_calls: ModelCallSettings = ModelCallSettings()
@@ -237,11 +337,32 @@ class Settings(Section):
     convert: ConvertSettings = ConvertSettings()
     split: SplitSettings = SplitSettings()
     ingest: IngestSettings = IngestSettings()
+    batch: BatchSettings = BatchSettings()
     queue: QueueSettings = QueueSettings()
     api: ApiSettings = ApiSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     @model_validator(mode="after")
     def _server_has_address(self) -> "Settings":
         if self.index.mode == "server" and not self.index.url:
             raise ValueError("index.mode is `server`: set index.url to the server's address")
         return self
+
+    @model_validator(mode="after")
+    def _workers_can_share(self) -> "Settings":
+        if not self.distributed:
+            return self
+        if self.index.mode == "embedded":
+            raise ValueError(
+                "queue.url names a broker, so several processes share the index: set index.mode to `server`"
+            )
+        if self.state.url is None or self.state.url.get_secret_value().startswith("sqlite"):
+            raise ValueError(
+                "queue.url names a broker, so several processes share the state: set state.url to PostgreSQL"
+            )
+        return self
+
+    @property
+    def distributed(self) -> bool:
+        """Whether work goes to other processes."""
+        return not self.queue.url.get_secret_value().startswith("memory:")

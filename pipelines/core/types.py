@@ -57,6 +57,7 @@ class Passage(Value):
         section_id: UUID of the section, shared by all passages of one heading.
         section_path: Headings from the outermost to the innermost, the document's title not included.
         sentences: In order, non-overlapping, inside `[start, end)`.
+        labels: Access labels of the document; see `pipelines.core.access`.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Passage(Value):
     text: str
     sentences: tuple[Sentence, ...] = ()
     metadata: Mapping[str, Scalar | tuple[Scalar, ...]] = {}
+    labels: tuple[str, ...] = ()
 
     def quote(self, sentence: Sentence) -> str:
         """The verbatim text of one of this passage's sentences."""
@@ -98,9 +100,12 @@ class Filter(Value):
     Attributes:
         metadata: Field to one value, several (any of them), or a `Range`. All fields must match.
         document_ids: Only these documents; empty means all.
+        labels: Access labels of whoever asks: only documents without labels or with one of these; `None` means all. See
+            `pipelines.core.access`.
     """
 
     tenant: str = DEFAULT_TENANT
+    labels: tuple[str, ...] | None = None
     metadata: Mapping[str, Scalar | tuple[Scalar, ...] | Range] = {}
     document_ids: tuple[str, ...] = ()
 

@@ -1,5 +1,6 @@
 """The state database: documents, jobs and receipts, in SQLite or PostgreSQL."""
 
+from pipelines.core.state.database import Database, sqlite_url
 from pipelines.core.state.ledger import Ledger
 from pipelines.core.state.owners import owner_id
 from pipelines.core.state.records import (
@@ -20,6 +21,7 @@ from pipelines.core.state.records import (
 __all__ = [
     "AnswerRecord",
     "Counts",
+    "Database",
     "Deletion",
     "Document",
     "DocumentStatus",
@@ -32,4 +34,5 @@ __all__ = [
     "Submission",
     "WorkItem",
     "owner_id",
+    "sqlite_url",
 ]

@@ -39,15 +39,22 @@ class Ledger:
     `ConfigurationError`. Leases compare clocks: the machines that share a ledger must agree to within a few seconds.
 
     Args:
-        address: SQLAlchemy address or engine, or the path of a SQLite file. The schema is upgraded when it is old.
+        address: SQLAlchemy address or engine, the path of a SQLite file, or an open database to share with other parts.
+            The schema is upgraded when it is old.
         max_attempts: Tries of a document before a retryable error ends it as failed.
         clock: Gives aware times.
     """
 
     def __init__(
-        self, address: str | URL | Path | Engine, *, max_attempts: int = 3, clock: Callable[[], datetime] = _utc_now
+        self,
+        address: str | URL | Path | Engine | Database,
+        *,
+        max_attempts: int = 3,
+        clock: Callable[[], datetime] = _utc_now,
     ) -> None:
-        self._database = Database(sqlite_url(address) if isinstance(address, Path) else address)
+        if isinstance(address, Path):
+            address = sqlite_url(address)
+        self._database = address if isinstance(address, Database) else Database(address)
         self._max_attempts = max_attempts
         self._clock = clock
 

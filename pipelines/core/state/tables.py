@@ -7,10 +7,27 @@ follow it: every open item of a document with the pending fingerprint shares its
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Float, ForeignKey, Index, String, Text, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    TypeDecorator,
+    or_,
+    true,
+    type_coerce,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISION = "0001"
+from pipelines.core.access import Labels
+
+REVISION = "0002"
 """The newest migration. Kept here so that start-up can compare without importing Alembic; a test keeps it true."""
 
 
@@ -35,10 +52,37 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class LabelsText(TypeDecorator[Labels]):
+    """Access labels as `|a|b|`, so that one can be looked for inside the database; see `visible`."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Labels | None, dialect: Dialect) -> str | None:
+        """Stores the labels."""
+        return None if value is None else "|".join(("", *value, "")) if value else ""
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Labels | None:
+        """Reads the labels."""
+        return None if value is None else tuple(value.strip("|").split("|")) if value else ()
+
+
+def visible(column: Any, labels: Labels | None) -> ColumnElement[bool]:
+    """The condition under which a row is visible to a reader with these labels; see `pipelines.core.access`.
+
+    Args:
+        column: A `LabelsText` column.
+    """
+    if labels is None:
+        return true()
+    text = type_coerce(column, Text)
+    return or_(text == "", *(text.contains(f"|{label}|", autoescape=True) for label in labels))
+
+
 class Base(DeclarativeBase):
     """Column types by annotation."""
 
-    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, str: Text}  # noqa: RUF012  # SQLAlchemy's own shape
+    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON, str: Text}  # noqa: RUF012  # SQLAlchemy's own shape
 
 
 class DocumentRow(Base):
@@ -64,6 +108,7 @@ class DocumentRow(Base):
     content_sha256: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     format: Mapped[str] = mapped_column(String(128))
+    labels: Mapped[Labels] = mapped_column(LabelsText, default=())
     blob_key: Mapped[str] = mapped_column(String(255))
     text_key: Mapped[str | None] = mapped_column(String(255))
     title: Mapped[str | None]
@@ -87,15 +132,25 @@ class DocumentRow(Base):
 
 
 class JobRow(Base):
-    """A batch. Its status is derived from its items."""
+    """A batch of documents (`ingest`), of questions (`answers`), or a source's documents (`sync`).
+
+    Its status is derived from its items. A job with an idempotency key is found again by it.
+    """
 
     __tablename__ = "jobs"
-    __table_args__ = (Index("ix_jobs_tenant_created", "tenant", "created_at"),)
+    __table_args__ = (
+        Index("ix_jobs_tenant_created", "tenant", "created_at"),
+        Index("uq_jobs_idempotency", "tenant", "idempotency_key", unique=True),
+    )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     tenant: Mapped[str] = mapped_column(String(128))
     kind: Mapped[str] = mapped_column(String(32))
     total: Mapped[int]
+    # whose labels the job was made with; NULL: every one
+    labels: Mapped[Labels | None] = mapped_column(LabelsText)
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    request_sha256: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime]
     cancelled_at: Mapped[datetime | None]
 
@@ -117,6 +172,7 @@ class JobItemRow(Base):
     content_sha256: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     format: Mapped[str] = mapped_column(String(128))
+    labels: Mapped[Labels] = mapped_column(LabelsText, default=())
     blob_key: Mapped[str] = mapped_column(String(255))
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
     fingerprint: Mapped[str] = mapped_column(String(128))
@@ -144,4 +200,110 @@ class AnswerRow(Base):
     tokens_in: Mapped[int] = mapped_column(BigInteger)
     tokens_out: Mapped[int] = mapped_column(BigInteger)
     config_version: Mapped[str] = mapped_column(String(64))
+    # whose labels the question was asked with; NULL: every one
+    labels: Mapped[Labels | None] = mapped_column(LabelsText)
     receipt: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class ApiKeyRow(Base):
+    """An API key: its secret as a hash, and what it may do."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (Index("ix_api_keys_tenant", "tenant", "created_at"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    secret_sha256: Mapped[str] = mapped_column(String(64))
+    tenant: Mapped[str] = mapped_column(String(128))
+    name: Mapped[str]
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    labels: Mapped[Labels | None] = mapped_column(LabelsText)
+    rate_per_minute: Mapped[int | None]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+
+
+class BatchQuestionRow(Base):
+    """A question of a batch, its lease, and its answer."""
+
+    __tablename__ = "batch_questions"
+    __table_args__ = (
+        Index("ix_batch_questions_due", "status", "queued_at"),
+        Index("ix_batch_questions_lease", "lease_until"),
+    )
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    custom_id: Mapped[str | None] = mapped_column(String(255))
+    question: Mapped[dict[str, Any]] = mapped_column(JSON)
+    status: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(default=0)
+    answer: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_detail: Mapped[str | None]
+    queued_at: Mapped[datetime]
+    not_before: Mapped[datetime | None]
+    lease_token: Mapped[str | None] = mapped_column(String(64))
+    lease_owner: Mapped[str | None] = mapped_column(String(255))
+    lease_until: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class SourceRow(Base):
+    """A folder or bucket prefix that a tenant's documents come from, and how the last look at it went."""
+
+    __tablename__ = "sources"
+    __table_args__ = (Index("uq_sources_tenant_url", "tenant", "url_sha256", unique=True),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(128))
+    url: Mapped[str]
+    url_sha256: Mapped[str] = mapped_column(String(64))
+    labels: Mapped[Labels] = mapped_column(LabelsText, default=())
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
+    generation: Mapped[int] = mapped_column(default=0)
+    status: Mapped[str] = mapped_column(String(16))
+    job_id: Mapped[str | None] = mapped_column(String(64))
+    attempts: Mapped[int] = mapped_column(default=0)
+    listed: Mapped[int] = mapped_column(default=0)
+    added: Mapped[int] = mapped_column(default=0)
+    changed: Mapped[int] = mapped_column(default=0)
+    deleted: Mapped[int] = mapped_column(default=0)
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_detail: Mapped[str | None]
+    queued_at: Mapped[datetime]
+    not_before: Mapped[datetime | None]
+    lease_token: Mapped[str | None] = mapped_column(String(64))
+    lease_owner: Mapped[str | None] = mapped_column(String(255))
+    lease_until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    synced_at: Mapped[datetime | None]
+
+
+class SourceFileRow(Base):
+    """A file of a source as it was last seen: what tells a change, and which document it became."""
+
+    __tablename__ = "source_files"
+    __table_args__ = (Index("ix_source_files_generation", "source_id", "generation"),)
+
+    source_id: Mapped[str] = mapped_column(ForeignKey("sources.id", ondelete="CASCADE"), primary_key=True)
+    path_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    path: Mapped[str]
+    mark: Mapped[str] = mapped_column(String(255))
+    document_id: Mapped[str] = mapped_column(String(64))
+    generation: Mapped[int]
+
+
+class WorkerRow(Base):
+    """A worker process that was heard of lately."""
+
+    __tablename__ = "workers"
+    __table_args__ = (Index("ix_workers_seen", "seen_at"),)
+
+    id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    roles: Mapped[list[str]] = mapped_column(JSON)
+    busy: Mapped[bool] = mapped_column(default=False)
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]

@@ -1,0 +1,101 @@
+"""A circuit breaker: a dependency that keeps failing is left alone for a while, so that callers hear of it at once."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pipelines.core.errors import StrataError
+
+FAILURES = 5
+"""Failures in a row that open the circuit."""
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 30.0
+
+
+class Breaker:
+    """Counts the failures of one dependency. Safe to share between threads and tasks.
+
+    After `failures` in a row every call fails at once until a pause has passed. Then one call is let through: its
+    success closes the circuit, its failure doubles the pause.
+
+    Args:
+        name: Of the dependency, for the detail of the error and the metrics.
+        error: Makes the error of a call that is not let through; takes `detail` and `retry_after_s`.
+        clock: Seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        error: Callable[..., StrataError],
+        *,
+        failures: int = FAILURES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self._error, self._failures, self._clock = error, failures, clock
+        self._lock = threading.Lock()
+        self._in_a_row = 0
+        self._pauses = 0
+        self._closed_at = 0.0
+        self._probing_until = 0.0
+
+    @property
+    def open_for_s(self) -> float:
+        """Seconds until the next call is let through; 0 while the circuit is closed."""
+        with self._lock:
+            return max(0.0, self._closed_at - self._clock())
+
+    def check(self) -> None:
+        """Lets a call through, or raises the error of the dependency. Report what became of it."""
+        with self._lock:
+            now = self._clock()
+            left_s = max(self._closed_at, self._probing_until) - now
+            if left_s > 0:
+                raise self._error(
+                    f"The {self.name} failed several times in a row and is left alone for a moment.",
+                    retry_after_s=left_s,
+                )
+            if self._pauses:  # one probe at a time; the next if this one is never heard of again
+                self._probing_until = now + LONGEST_PAUSE_S
+
+    def succeeded(self) -> None:
+        """Reports that a call worked."""
+        with self._lock:
+            self._in_a_row = self._pauses = 0
+            self._closed_at = self._probing_until = 0.0
+
+    def failed(self, *, retry_after_s: float | None = None) -> None:
+        """Reports that a call failed for the dependency's own reasons.
+
+        Args:
+            retry_after_s: What the dependency itself asked for: the circuit opens at once, for so long.
+        """
+        with self._lock:
+            self._in_a_row += 1
+            self._probing_until = 0.0
+            if retry_after_s is None and not self._pauses and self._in_a_row < self._failures:
+                return
+            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self._pauses) * random.uniform(0.8, 1.2)  # noqa: S311
+            self._pauses += 1
+            self._closed_at = self._clock() + (pause_s if retry_after_s is None else retry_after_s)
+
+    @contextmanager
+    def calling(self, *failures: type[Exception]) -> Iterator[None]:
+        """A call: let through or not, and reported.
+
+        Args:
+            failures: Exceptions that mean that the dependency failed. Any other is an answer of a working one.
+        """
+        self.check()
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, failures):
+                self.failed(retry_after_s=getattr(error, "retry_after_s", None))
+            else:
+                self.succeeded()
+            raise
+        self.succeeded()
