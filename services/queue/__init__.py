@@ -1,0 +1,1 @@
+"""The queue between processes: names, messages, and the side that sends."""
