@@ -87,7 +87,7 @@ def labels(names: Iterable[str]) -> Labels:
     for name in found:
         if not LABEL.fullmatch(name):
             raise InvalidRequestError(
-                f"{name[:80]!r} is no access label: it has up to 64 of a-z, 0-9, `.`, `_`, `:` and `-`, and begins with "
-                "a letter or digit."
+                f"{name[:80]!r} is no access label: it has up to 64 of a-z, 0-9, `.`, `_`, `:` and `-`, and "
+                "begins with a letter or digit."
             )
     return found
