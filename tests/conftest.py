@@ -1,4 +1,4 @@
-"""Fixtures for every test: the network guard and the model stub."""
+"""Fixtures for every test: the network guard, the model stub, and the servers of `tests.support.servers`."""
 
 import ipaddress
 import socket
@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.model_stub import ModelStub
+
+pytest_plugins = ["tests.support.servers", "tests.support.leftovers"]
 
 
 class NetworkBlockedError(ConnectionError):

@@ -1,4 +1,4 @@
-"""What every ledger does, on SQLite and, where STRATA_TEST_POSTGRES_URL names an empty database, on PostgreSQL."""
+"""What every ledger does, on SQLite and on PostgreSQL."""
 
 import os
 import subprocess
@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from pipelines.core.errors import (
     ConflictError,
@@ -20,9 +19,7 @@ from pipelines.core.errors import (
 )
 from pipelines.core.state import DocumentStatus, ItemStatus, JobStatus, Ledger, Submission, WorkItem, owner_id
 from pipelines.core.types import Answer, AnswerStatus, Receipt, StageReceipt, Usage
-from tests.support.services import missing
 
-POSTGRES_URL = os.environ.get("STRATA_TEST_POSTGRES_URL")
 TENANT = "default"
 CHILD = Path(__file__).with_name("ledger_child.py")
 
@@ -42,18 +39,11 @@ class Clock:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.network])])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'state.db'}"
-        return
-    if POSTGRES_URL is None:
-        missing("STRATA_TEST_POSTGRES_URL is not set")
-    engine = create_engine(POSTGRES_URL)
-    with engine.begin() as connection:
-        for table in ("job_items", "receipts", "jobs", "documents", "alembic_version"):
-            connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
-    engine.dispose()
-    yield POSTGRES_URL
+        return f"sqlite:///{tmp_path / 'state.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
 
 
 @pytest.fixture
