@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from pipelines.core.events import Event
 from pipelines.core.settings import Settings
 from services.api import docs, problems
+from services.api.auth import Authentication
 from services.api.context import Context
 from services.api.limits import BodyLimit, Slots
 from services.api.metrics import Metrics
@@ -66,6 +67,7 @@ def create_app(settings: Settings, runtime: Runtime | None = None) -> FastAPI:
     )
     limits = {"/v1/documents": settings.api.max_body_bytes}
     app.add_middleware(BodyLimit, limits=limits, default=settings.api.max_question_bytes)
+    app.add_middleware(Authentication)
     app.add_middleware(RequestScope)  # added last, so it stands outermost
     problems.install(app)
     docs.install(app)
@@ -86,6 +88,7 @@ def _with_schemas(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[st
             for inner, definition in schema.pop("$defs", {}).items():
                 schemas.setdefault(inner, definition)
             schemas[name] = schema
+        problems.add_key_problems(described)
         return described
 
     return extended

@@ -6,7 +6,6 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from pipelines.core.settings import Settings
-from pipelines.core.types import DEFAULT_TENANT
 from services.api.limits import Slots
 from services.api.metrics import Metrics
 from services.runtime import Runtime
@@ -15,17 +14,12 @@ from services.worker.embedded import EmbeddedWorker
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The parts of the app.
-
-    Attributes:
-        tenant: Whose documents these are.
-    """
+    """The parts of the app."""
 
     runtime: Runtime
     worker: EmbeddedWorker
     metrics: Metrics
     slots: Slots
-    tenant: str = DEFAULT_TENANT
 
     @property
     def settings(self) -> Settings:

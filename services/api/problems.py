@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -29,6 +30,9 @@ STATUS: dict[type[StrataError], int] = {
     TooManyQuestionsError: 429,
     errors.NotFoundError: 404,
     errors.ConflictError: 409,
+    errors.UnauthenticatedError: 401,
+    errors.ForbiddenError: 403,
+    errors.RateLimitedError: 429,
     errors.DocumentError: 422,
     errors.DocumentTooLargeError: 413,
     errors.IndexMismatchError: 503,
@@ -42,12 +46,14 @@ STATUS: dict[type[StrataError], int] = {
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large", 415: "media_type_unsupported"}
 _DESCRIPTIONS = {
+    401: "There is no valid API key with the request.",
+    403: "The API key does not have the scope that this needs.",
     404: "There is no such thing.",
     409: "The thing is in a state that does not allow this.",
     413: "Larger than a configured limit.",
     415: "The body has a media type that is not taken here.",
     422: "The request is malformed.",
-    429: "Too many questions at a time; see `Retry-After`.",
+    429: "Too many requests or questions; see `Retry-After`.",
     500: "Something went wrong that is no fault of the request.",
     502: "A model failed.",
     503: "The index, the state or a model cannot be reached.",
@@ -108,7 +114,12 @@ def from_error(error: StrataError) -> JSONResponse:
     """The response for one of Strata's own errors. Errors of the operator's making are not explained to clients."""
     status = status_of(error)
     detail = error.detail if status != 500 else "The service is not configured as it needs to be; see its log."
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status in {429, 503} and error.retryable else None
+    headers = {}
+    if status in {429, 503} and error.retryable:
+        wait_s = RETRY_AFTER_S if error.retry_after_s is None else max(1, ceil(error.retry_after_s))
+        headers["Retry-After"] = str(wait_s)
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     return problem(status, detail, code=error.code, retryable=error.retryable, headers=headers)
 
 
@@ -137,6 +148,14 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {"description": _DESCRIPTIONS[status], "content": {MEDIA_TYPE: {"schema": schema}}}
         for status in sorted({*statuses, 422, 500})
     }
+
+
+def add_key_problems(described: dict[str, Any]) -> None:
+    """Adds what every operation that asks for a key may answer to an OpenAPI description."""
+    known = {str(status): response for status, response in responses(401, 403, 429, 503).items() if status != 422}
+    for operation in (each for methods in described["paths"].values() for each in methods.values()):
+        if operation.get("security"):
+            operation["responses"] = dict(sorted({**known, **operation["responses"]}.items()))
 
 
 def install(app: FastAPI) -> None:

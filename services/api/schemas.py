@@ -18,6 +18,7 @@ from pydantic import (
     StrictStr,
 )
 
+from pipelines.core.access import Principal
 from pipelines.core.state import Document, DocumentStatus, ItemStatus, Job, JobItem, JobStatus
 from pipelines.core.types import Filter as CoreFilter
 from pipelines.core.types import Hit, Limits, Question, Range, Receipt, Scalar, Turn
@@ -89,9 +90,9 @@ class Filter(Body):
         (), description="Only these documents; empty means all."
     )
 
-    def of(self, tenant: str) -> CoreFilter:
-        """The filter, for a tenant."""
-        return CoreFilter(tenant=tenant, metadata=self.metadata, document_ids=self.document_ids)
+    def of(self, caller: Principal) -> CoreFilter:
+        """The filter, bound to what the caller may see."""
+        return caller.narrow(CoreFilter(metadata=self.metadata, document_ids=self.document_ids))
 
 
 class AskRequest(Body):
@@ -104,12 +105,12 @@ class AskRequest(Body):
     explain: bool = Field(False, description="Also tell the fate of every retrieved passage.")
     stream: bool = Field(False, description="Server-sent events, as with `Accept: text/event-stream`.")
 
-    def of(self, tenant: str) -> Question:
-        """The question, for a tenant."""
+    def of(self, caller: Principal) -> Question:
+        """The question, bound to what the caller may see."""
         return Question(
             text=self.question,
             history=self.history,
-            filter=self.filter.of(tenant),
+            filter=self.filter.of(caller),
             limits=self.limits,
             explain=self.explain,
         )

@@ -12,6 +12,7 @@ from pipelines.core.errors import StrataError
 from pipelines.core.events import AnswerEvent, Emit, ErrorEvent, ignore
 from pipelines.core.types import Answer, Question
 from services.api import sse
+from services.api.auth import Asker
 from services.api.context import Context, Ctx
 from services.api.problems import responses
 from services.api.request_id import request_id
@@ -29,13 +30,15 @@ STREAM: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/ask", response_model=Answer, responses={**STREAM, **responses(413, 415, 422, 429, 502, 503, 504)})
-async def ask(body: Annotated[AskRequest, Exchangeable], request: Request, context: Ctx) -> Answer | Response:
+async def ask(
+    body: Annotated[AskRequest, Exchangeable], request: Request, context: Ctx, caller: Asker
+) -> Answer | Response:
     """Answers a question with citations.
 
     With `Accept: text/event-stream`, or `stream: true`, it answers as server-sent events: `plan`, `evidence`, `delta`,
     `citation`, and at the end `answer` or `error`. A client that leaves stops the work.
     """
-    question = body.of(context.tenant)
+    question = body.of(caller)
     context.runtime.check(question)
     context.slots.take()
     context.metrics.answering.inc()
@@ -51,9 +54,9 @@ async def ask(body: Annotated[AskRequest, Exchangeable], request: Request, conte
 
 
 @router.get("/answers/{answer_id}/receipt", responses=responses(404, 503))
-def receipt(answer_id: str, context: Ctx) -> AnswerReceipt:
+def receipt(answer_id: str, context: Ctx, caller: Asker) -> AnswerReceipt:
     """What an answer took, stage by stage."""
-    record = context.runtime.ledger.receipt(answer_id, context.tenant)
+    record = context.runtime.ledger.receipt(answer_id, caller.tenant)
     return AnswerReceipt(
         answer_id=record.answer_id,
         created_at=record.created_at,

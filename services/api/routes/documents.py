@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from pipelines.core.access import Principal
 from pipelines.core.errors import ConflictError, InvalidRequestError, NotFoundError
 from pipelines.core.state import DocumentStatus, Job
+from services.api.auth import Asker, Ingester
 from services.api.context import Context, Ctx
 from services.api.problems import responses
 from services.api.schemas import (
@@ -55,52 +57,54 @@ _BODY: dict[str, Any] = {
 
 
 @router.post("", status_code=202, responses=responses(409, 413, 415, 422, 503), openapi_extra=_BODY)
-async def submit(request: Request, response: Response, context: Ctx) -> JobAccepted:
+async def submit(request: Request, response: Response, context: Ctx, caller: Ingester) -> JobAccepted:
     """Accepts documents. They are kept when this returns, and are indexed in the background.
 
     A file that cannot be read does not stop the others: it ends `failed`, with a reason.
     """
     async with submission(request, context.settings) as documents:
-        accepted = await asyncio.to_thread(_accept, context, documents)
+        accepted = await asyncio.to_thread(_accept, context, caller, documents)
     response.headers["Location"] = f"/v1/jobs/{accepted.job.id}"
     return accepted
 
 
-def _accept(context: Context, documents: list[NewDocument]) -> JobAccepted:
-    job: Job = context.runtime.ingestion.accept(context.tenant, documents)
+def _accept(context: Context, caller: Principal, documents: list[NewDocument]) -> JobAccepted:
+    job: Job = context.runtime.ingestion.accept(caller.tenant, documents)
     context.worker.nudge()
-    items = context.runtime.ledger.job_items(job.id, context.tenant, limit=job.total)
+    items = context.runtime.ledger.job_items(job.id, caller.tenant, limit=job.total)
     return JobAccepted(job=JobView.of(job), documents=[JobItemView.of(item) for item in items])
 
 
 @router.get("", responses=responses(422, 503))
 def list_documents(
     context: Ctx,
+    caller: Asker,
     status: DocumentStatus | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: Annotated[str | None, Query(max_length=500)] = None,
 ) -> DocumentsPage:
     """Lists documents, oldest first."""
-    page = context.runtime.ledger.documents(context.tenant, status=status, limit=limit, cursor=cursor)
+    page = context.runtime.ledger.documents(caller.tenant, status=status, limit=limit, cursor=cursor)
     return DocumentsPage(documents=[DocumentView.of(item) for item in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/{document_id}", responses=responses(404, 503))
-def get_document(document_id: str, context: Ctx) -> DocumentView:
+def get_document(document_id: str, context: Ctx, caller: Asker) -> DocumentView:
     """Shows a document."""
-    return DocumentView.of(context.runtime.ledger.document(document_id, context.tenant))
+    return DocumentView.of(context.runtime.ledger.document(document_id, caller.tenant))
 
 
 @router.get("/{document_id}/text", responses=responses(404, 409, 422, 503))
 def read_text(
     document_id: str,
     context: Ctx,
+    caller: Asker,
     start: Annotated[int, Query(ge=0, lt=INT64)] = 0,
     end: Annotated[int | None, Query(ge=0, lt=INT64)] = None,
     version: Annotated[str | None, Query(description="Refuse any other version, such as a citation's.")] = None,
 ) -> TextSpan:
     """Reads source text, so that a citation can be checked: its quote is the text from its `start` to its `end`."""
-    document = context.runtime.ledger.document(document_id, context.tenant)
+    document = context.runtime.ledger.document(document_id, caller.tenant)
     if document.version is None or document.text_key is None:
         raise NotFoundError(f"The document {document_id} has no text yet: it is {document.status.value}.")
     if version not in (None, document.version):
@@ -116,8 +120,8 @@ def read_text(
 
 
 @router.delete("/{document_id}", status_code=202, responses=responses(404, 503))
-def delete_document(document_id: str, context: Ctx) -> DocumentView:
+def delete_document(document_id: str, context: Ctx, caller: Ingester) -> DocumentView:
     """Deletes a document in any state. It is `deleting` until it is gone from the index, then not found."""
-    document = context.runtime.ledger.delete_document(document_id, context.tenant)
+    document = context.runtime.ledger.delete_document(document_id, caller.tenant)
     context.worker.nudge()
     return DocumentView.of(document)

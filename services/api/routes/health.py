@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pipelines.core.errors import StrataError
 from pipelines.core.settings import STAGES
 from pipelines.core.state import DocumentStatus
+from services.api.auth import Admin
 from services.api.context import Context, Ctx
 from services.api.schemas import Alive, Check, Readiness
 
@@ -35,7 +36,7 @@ def readyz(response: Response, context: Ctx) -> Readiness:
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-def metrics(context: Ctx) -> Response:
+def metrics(context: Ctx, _: Admin) -> Response:
     """Figures for Prometheus."""
     return Response(context.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 

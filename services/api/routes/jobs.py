@@ -8,9 +8,11 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT
 
+from pipelines.core.access import Principal
 from pipelines.core.errors import StateUnavailableError
 from pipelines.core.state import ItemStatus, Job
 from services.api import sse
+from services.api.auth import Ingester
 from services.api.context import Context, Ctx
 from services.api.problems import responses
 from services.api.schemas import INT64, JobDetail, JobEvent, JobItemView, JobRetried, JobView
@@ -24,14 +26,15 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["documents"])
 def get_job(
     job_id: str,
     context: Ctx,
+    caller: Ingester,
     status: ItemStatus | None = None,
     limit: Annotated[int, Query(ge=0, le=1000)] = 100,
     after: Annotated[int, Query(ge=-1, lt=INT64)] = -1,
 ) -> JobDetail:
     """Shows a job, its counts and some of its documents, in the order of submission."""
     ledger = context.runtime.ledger
-    job = ledger.job(job_id, context.tenant)
-    found = ledger.job_items(job_id, context.tenant, status=status, limit=limit + 1, after=after)
+    job = ledger.job(job_id, caller.tenant)
+    found = ledger.job_items(job_id, caller.tenant, status=status, limit=limit + 1, after=after)
     items = found[:limit]
     return JobDetail(
         **dict(JobView.of(job)),
@@ -51,27 +54,27 @@ def get_job(
         **responses(404, 503),
     },
 )
-async def job_events(job_id: str, context: Ctx) -> sse.EventStream:
+async def job_events(job_id: str, context: Ctx, caller: Ingester) -> sse.EventStream:
     """Tells of a job's progress as server-sent events, until it is finished."""
-    job = await asyncio.to_thread(context.runtime.ledger.job, job_id, context.tenant)
-    return sse.EventStream(_progress(context, job))
+    job = await asyncio.to_thread(context.runtime.ledger.job, job_id, caller.tenant)
+    return sse.EventStream(_progress(context, caller, job))
 
 
 @router.post("/retry", status_code=202, responses=responses(404, 503))
-def retry_job(job_id: str, context: Ctx) -> JobRetried:
+def retry_job(job_id: str, context: Ctx, caller: Ingester) -> JobRetried:
     """Queues the failed documents of a job again."""
-    retried = context.runtime.ledger.retry_failed(context.tenant, job_id)
+    retried = context.runtime.ledger.retry_failed(caller.tenant, job_id)
     context.worker.nudge()
-    return JobRetried(job=JobView.of(context.runtime.ledger.job(job_id, context.tenant)), retried=retried)
+    return JobRetried(job=JobView.of(context.runtime.ledger.job(job_id, caller.tenant)), retried=retried)
 
 
 @router.post("/cancel", responses=responses(404, 503))
-def cancel_job(job_id: str, context: Ctx) -> JobView:
+def cancel_job(job_id: str, context: Ctx, caller: Ingester) -> JobView:
     """Cancels what is still queued or running of a job, except work that another job waits for as well."""
-    return JobView.of(context.runtime.ledger.cancel(job_id, context.tenant))
+    return JobView.of(context.runtime.ledger.cancel(job_id, caller.tenant))
 
 
-async def _progress(context: Context, job: Job) -> AsyncIterator[bytes]:
+async def _progress(context: Context, caller: Principal, job: Job) -> AsyncIterator[bytes]:
     shown: Job | None = None
     silent_s = 0.0
     while True:
@@ -86,6 +89,6 @@ async def _progress(context: Context, job: Job) -> AsyncIterator[bytes]:
             silent_s = 0.0
             yield KEEPALIVE_COMMENT
         try:
-            job = await asyncio.to_thread(context.runtime.ledger.job, job.id, context.tenant)
+            job = await asyncio.to_thread(context.runtime.ledger.job, job.id, caller.tenant)
         except StateUnavailableError:
             continue  # it may come back; the comments keep the client waiting
