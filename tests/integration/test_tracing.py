@@ -1,0 +1,134 @@
+"""Traces on their way to a collector: a real HTTP server that takes them, refuses them, or is not there."""
+
+import builtins
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from pipelines.core import tracing
+from pipelines.core.errors import ConfigurationError
+from pipelines.core.settings import TelemetrySettings
+from services.tracing import exporting, traces_url
+
+pytestmark = pytest.mark.network
+
+
+class Collector(ThreadingHTTPServer):
+    """Takes spans; `status` is its answer."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.status = 200
+        self.paths: list[str] = []
+        self.names: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Collector
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        batch = ExportTraceServiceRequest.FromString(body)
+        self.server.paths.append(self.path)
+        self.server.names.extend(
+            span.name for sent in batch.resource_spans for scope in sent.scope_spans for span in scope.spans
+        )
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+@contextmanager
+def collector() -> Iterator[Collector]:
+    server = Collector()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_spans_arrive_by_the_time_the_process_ends() -> None:
+    with collector() as taking:
+        with exporting(TelemetrySettings(otlp_endpoint=taking.url), "strata-api"), tracing.span("ask"):
+            pass
+        assert taking.names == ["ask"]
+        assert taking.paths == ["/v1/traces"]
+        assert tracing.trace_id() == ""
+
+
+def test_a_share_of_none_sends_nothing() -> None:
+    with collector() as taking:
+        settings = TelemetrySettings(otlp_endpoint=taking.url, trace_share=0.0)
+        with exporting(settings, "strata-api"), tracing.span("ask"):
+            assert tracing.context_headers()["traceparent"].endswith("-00")  # the decision travels with the work
+        assert taking.names == []
+
+
+def test_a_collector_that_refuses_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    with collector() as refusing:
+        refusing.status = 400
+        with caplog.at_level(logging.DEBUG), exporting(TelemetrySettings(otlp_endpoint=refusing.url), "strata-api"):
+            for _ in range(2000):  # several batches
+                with tracing.span("ask"):
+                    pass
+        assert len(refusing.paths) > 1
+    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [record.name for record in told] == ["services.tracing"]
+
+
+def test_a_collector_that_is_not_there_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.tracing.EXPORT_S", 1.0)
+    monkeypatch.setattr("services.tracing.FLUSH_S", 0.2)
+    with socket.socket() as silent:  # accepts, and never answers
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        settings = TelemetrySettings(otlp_endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with exporting(settings, "strata-api"):
+            with tracing.span("ask"):
+                pass
+            closing = time.monotonic()
+        assert time.monotonic() - closing < 0.7
+        for thread in threading.enumerate():  # what is left behind ends by itself
+            if thread.name == "strata-traces-flush":
+                thread.join(10)
+                assert not thread.is_alive()
+
+
+def test_a_missing_sdk_is_a_fault_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    imported = builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.startswith(("opentelemetry.exporter", "opentelemetry.sdk")):
+            raise ModuleNotFoundError(name)
+        return imported(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with exporting(TelemetrySettings(), "strata-api"):
+        assert tracing.context_headers() == {}
+    named = exporting(TelemetrySettings(otlp_endpoint="http://127.0.0.1:1"), "strata-api")
+    with pytest.raises(ConfigurationError, match=r"strata-rag\[otel\]"), named:
+        pass
+
+
+@pytest.mark.parametrize("named", ["http://c:4318", "http://c:4318/", "http://c:4318/v1/traces"])
+def test_the_address_of_a_collector_is_taken_with_or_without_its_path(named: str) -> None:
+    assert traces_url(named) == "http://c:4318/v1/traces"
