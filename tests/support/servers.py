@@ -1,124 +1,22 @@
 """Debian's Redis and PostgreSQL, started for tests and benchmarks; killed, and started again on the same data."""
 
 import os
-import random
 import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
+from tests.support.process import Server
 from tests.support.services import missing
 
-START_S = 30.0
-STOP_S = 20.0
 POSTGRES_URL = "STRATA_TEST_POSTGRES_URL"
-
-
-class ServerError(RuntimeError):
-    """A server did not start; its log is in the message."""
-
-
-def free_port() -> int:
-    """A port of loopback that nobody holds.
-
-    It lies below the range that the kernel gives to clients: while a server is down, a client that tries to reach its
-    port could otherwise be given that very port, and be connected with itself.
-    """
-    while True:
-        port = random.randint(10_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
-
-
-class Server:
-    """A server process of a `with` block, which has its own folder.
-
-    Attributes:
-        port: The same for its whole life.
-        folder: Removed at the end.
-        process: `None` while it is down.
-    """
-
-    name = "server"
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self.folder = Path(tempfile.mkdtemp(prefix=f"strata-{self.name}-"))
-        try:
-            self._prepare()
-            self.start()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def start(self) -> None:
-        """Starts it, on the port and with the data that it had, and waits until it answers.
-
-        Raises:
-            ServerError: it did not answer in time.
-        """
-        assert self.process is None, f"{self.name} runs already"
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self._command(), stdout=log, stderr=log, cwd=self.folder, **self._user())
-        end = time.monotonic() + START_S
-        while not self._answers():
-            if self.process.poll() is not None or time.monotonic() > end:
-                self.kill()
-                raise ServerError(f"{self.name} did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.02)
-
-    def kill(self) -> None:
-        """SIGKILL, and the wait for its end. Nothing happens where it is down."""
-        self._end(signal.SIGKILL)
-
-    @property
-    def log(self) -> Path:
-        """What it printed."""
-        return self.folder / "log"
-
-    def _end(self, number: signal.Signals) -> None:
-        if self.process is None:
-            return
-        self.process.send_signal(number)
-        try:
-            self.process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process = None
-
-    def _prepare(self) -> None:
-        """Before the first start."""
-
-    def _user(self) -> dict[str, Any]:
-        """Arguments of `Popen` that name whom it runs as."""
-        return {}
-
-    def _command(self) -> list[str]:
-        raise NotImplementedError
-
-    def _answers(self) -> bool:
-        raise NotImplementedError
 
 
 class Redis(Server):
@@ -240,7 +138,7 @@ class Postgres(Server, Databases):
             time.sleep(0.01)
 
     def _prepare(self) -> None:
-        user = self._user()
+        user = _user()
         if user:
             shutil.chown(self.folder, user["user"], user["group"])
         options = ["--auth=trust", "--username=strata", "--encoding=UTF8", "--no-locale", "--no-sync"]
@@ -252,9 +150,8 @@ class Postgres(Server, Databases):
             **user,
         )
 
-    def _user(self) -> dict[str, Any]:
-        """PostgreSQL does not run as root; Debian's package makes the user `postgres`."""
-        return {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    def _options(self) -> dict[str, Any]:
+        return {"cwd": self.folder, **_user()}
 
     def _command(self) -> list[str]:
         options = {
@@ -274,6 +171,11 @@ class Postgres(Server, Databases):
         except psycopg.OperationalError:
             return False
         return True
+
+
+def _user() -> dict[str, Any]:
+    """PostgreSQL does not run as root; Debian's package makes a user for it."""
+    return {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 # --- Fixtures, known to every test through tests/conftest.py ---------------------------------------------------------
