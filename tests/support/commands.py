@@ -1,20 +1,20 @@
-"""The commands of a distributed Strata: tests and benchmarks start these, and so do compose.yaml and the chart."""
+"""What each process of the distributed form runs, after `strata`: the cluster of the tests starts these, and tests hold
+`compose.yaml` and the Helm chart to them."""
 
 import sys
-from collections.abc import Sequence
 
-from pipelines.core.settings import Role
+from pipelines.core.settings import ROLES, Role
 
-MIGRATE = ("strata", "migrate")
-SERVE = ("strata", "serve")
+SERVE = ("serve",)
+MIGRATE = ("migrate",)
+WORKERS = {role: ("worker", role) for role in ROLES}
 
 
 def worker(*roles: Role) -> tuple[str, ...]:
-    """A worker process of these roles."""
-    return ("strata", "worker", *roles)
+    """One process with several roles, to have fewer on a small machine."""
+    return ("worker", *roles)
 
 
-def runnable(command: Sequence[str]) -> list[str]:
+def runnable(command: tuple[str, ...]) -> list[str]:
     """The command with this interpreter and this checkout, whatever is installed."""
-    assert command[0] == "strata"
-    return [sys.executable, "-m", "services.cli.main", *command[1:]]
+    return [sys.executable, "-m", "services.cli.main", *command]

@@ -37,7 +37,7 @@ def leftovers(mark: str) -> Iterator[tuple[psutil.Process, str]]:
             ours = process.pid in begun or process.environ().get(MARK) == mark
         except psutil.Error:  # it ended just now, or is another user's
             continue
-        if ours and process.pid != os.getpid() and any(_is_ours(word) for word in words[:3]):
+        if ours and process.pid != os.getpid() and any(_is_ours(word) for word in words[:4]):
             yield process, " ".join(words)
 
 
