@@ -15,7 +15,7 @@ from pipelines.core.errors import InvalidRequestError, RequestTooLargeError, Sta
 from pipelines.core.events import Emit, ignore
 from pipelines.core.models import IN_PROCESS, ModelTiers, check, provider_of
 from pipelines.core.settings import Settings, StageName
-from pipelines.core.state import Database, Ledger, sqlite_url
+from pipelines.core.state import Database, Keys, Ledger, sqlite_url
 from pipelines.core.store import Fusion, RankedQuery, Schema, Store, make_store
 from pipelines.core.types import Answer, Filter, Hit, Question
 from services.config import config_version
@@ -91,6 +91,11 @@ class Runtime:
     def ledger(self) -> Ledger:
         """Documents, jobs and receipts."""
         return Ledger(self.database, max_attempts=self.settings.ingest.max_attempts)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """API keys."""
+        return Keys(self.database)
 
     @cached_property
     def store(self) -> Store:

@@ -19,6 +19,7 @@ Labels = tuple[str, ...]
 
 MAX_LABELS = 50
 LABEL = re.compile(r"[a-z0-9][a-z0-9._:-]{0,63}")
+TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 F = TypeVar("F", bound=Filter)
 
@@ -53,7 +54,15 @@ class Principal(Value):
 
     def covers(self, labels: Labels | None) -> bool:
         """Whether everything that a reader with these labels saw is visible to this one as well."""
-        return self.labels is None or (labels is not None and set(labels) <= set(self.labels))
+        return covers(self.labels, labels)
+
+    def owns(self, document: Labels) -> bool:
+        """Whether it may submit, replace and delete a document with these labels: all of them are its own."""
+        return self.labels is None or (bool(document) and set(document) <= set(self.labels))
+
+    def shown(self, document: Labels) -> Labels:
+        """A visible document's labels as this reader may know them: the names of others' labels are theirs."""
+        return document if self.labels is None else tuple(label for label in document if label in self.labels)
 
     def may_label(self, document: Labels) -> None:
         """Refuses labels on a document that whoever submits it could not read back.
@@ -61,7 +70,7 @@ class Principal(Value):
         Raises:
             ForbiddenError: the key does not hold them, or holds labels and would make the document visible to all.
         """
-        if self.labels is not None and not (document and set(document) <= set(self.labels)):
+        if not self.owns(document):
             raise ForbiddenError(
                 "This API key is bound to access labels: give each document at least one of them, and no other."
             )
@@ -73,6 +82,25 @@ class Principal(Value):
 
 OWNER = Principal()
 """The one user of an embedded Strata: everything, of the default tenant."""
+
+
+def covers(reader: Labels | None, others: Labels | None) -> bool:
+    """Whether a reader with these labels sees everything that one with the others sees."""
+    return reader is None or (others is not None and set(others) <= set(reader))
+
+
+def check_tenant(name: str) -> str:
+    """A tenant's name as it is.
+
+    Raises:
+        InvalidRequestError: it is none.
+    """
+    if not TENANT.fullmatch(name):
+        raise InvalidRequestError(
+            f"{name[:80]!r} is no tenant: it has up to 128 letters, digits, `.`, `_`, `:` and `-`, and begins with a "
+            "letter or digit."
+        )
+    return name
 
 
 def labels(names: Iterable[str]) -> Labels:

@@ -1,6 +1,7 @@
 """The state database: documents, jobs and receipts, in SQLite or PostgreSQL."""
 
 from pipelines.core.state.database import Database, sqlite_url
+from pipelines.core.state.keys import ApiKey, Keys
 from pipelines.core.state.ledger import Ledger
 from pipelines.core.state.owners import owner_id
 from pipelines.core.state.records import (
@@ -20,6 +21,7 @@ from pipelines.core.state.records import (
 
 __all__ = [
     "AnswerRecord",
+    "ApiKey",
     "Counts",
     "Database",
     "Deletion",
@@ -29,6 +31,7 @@ __all__ = [
     "Job",
     "JobItem",
     "JobStatus",
+    "Keys",
     "Ledger",
     "Page",
     "Submission",
