@@ -53,6 +53,12 @@ class NotFoundError(StrataError):
     code = "not_found"
 
 
+class RepeatedKeyError(InvalidRequestError):
+    """An idempotency key was used before, for another request."""
+
+    code = "idempotency_key_reused"
+
+
 class ConflictError(StrataError):
     """The thing is in a state that does not allow this, for example an index that another process holds."""
 

@@ -1,6 +1,8 @@
-"""The state database: documents, jobs and receipts, in SQLite or PostgreSQL."""
+"""The state database: documents, jobs, batches, keys, workers and receipts, in SQLite or PostgreSQL."""
 
 from pipelines.core.state.database import Database, sqlite_url
+from pipelines.core.state.fleet import Fleet, Worker
+from pipelines.core.state.jobs import digest
 from pipelines.core.state.keys import ApiKey, Keys
 from pipelines.core.state.ledger import Ledger
 from pipelines.core.state.owners import owner_id
@@ -10,11 +12,15 @@ from pipelines.core.state.records import (
     Deletion,
     Document,
     DocumentStatus,
+    ItemState,
     ItemStatus,
     Job,
     JobItem,
+    JobState,
     JobStatus,
+    Once,
     Page,
+    QuestionStatus,
     Submission,
     WorkItem,
 )
@@ -27,15 +33,22 @@ __all__ = [
     "Deletion",
     "Document",
     "DocumentStatus",
+    "Fleet",
+    "ItemState",
     "ItemStatus",
     "Job",
     "JobItem",
+    "JobState",
     "JobStatus",
     "Keys",
     "Ledger",
+    "Once",
     "Page",
+    "QuestionStatus",
     "Submission",
     "WorkItem",
+    "Worker",
+    "digest",
     "owner_id",
     "sqlite_url",
 ]

@@ -1,15 +1,18 @@
 """The ledger: the record of what was accepted and what became of it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
 from sqlalchemy import URL, Engine
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
+from pipelines.core.access import Labels
 from pipelines.core.errors import ConflictError, StrataError
-from pipelines.core.state import queries, submit, work
+from pipelines.core.state import jobs, progress, queries, submit, work
 from pipelines.core.state.database import Database, sqlite_url
 from pipelines.core.state.records import (
     AnswerRecord,
@@ -20,6 +23,7 @@ from pipelines.core.state.records import (
     ItemStatus,
     Job,
     JobItem,
+    Once,
     Page,
     Submission,
     WorkItem,
@@ -72,26 +76,71 @@ class Ledger:
 
     # --- Callers ---------------------------------------------------------------------------------------------------
 
-    def accept(self, tenant: str, submissions: Sequence[Submission]) -> Job:
+    def accept(
+        self,
+        tenant: str,
+        submissions: Sequence[Submission],
+        *,
+        job_id: str | None = None,
+        kind: str = "ingest",
+        labels: Labels | None = None,
+        once: Once | None = None,
+    ) -> Job:
         """Records a batch, all of it or nothing; the caller may promise it to the client on return.
 
         A document whose fingerprint the index shows already comes back `unchanged`. The same fingerprint while it is
         queued or running joins that work. Another fingerprint supersedes what is outstanding. A document that is being
         deleted is queued anew once it is gone.
 
+        Args:
+            job_id: Adds to this job, instead of making one.
+            labels: Access labels of whoever submits; `None`: every one.
+            once: Gives the job of an earlier submission with the same key back, and changes nothing.
+
         Raises:
             InvalidRequestError: the batch is empty.
-            ConflictError: an id belongs to another source or tenant, or a source to another id.
+            NotFoundError: the tenant has no such job.
+            ConflictError: an id belongs to another source or tenant, or a source to another id; the job to add to was
+                cancelled.
+            RepeatedKeyError: the key was used for another request.
         """
+
+        def work(session: Session, now: datetime) -> tuple[str, bool]:
+            if (earlier := jobs.find(session, tenant, once)) is not None:
+                return earlier.id, True
+            if job_id is not None:
+                job = jobs.open_to(session, tenant, job_id)
+            else:
+                job = jobs.new(session, tenant, kind, now, labels=labels, once=once)
+            submit.accept(session, job, submissions, now)
+            return job.id, False
+
+        return self._accepted(tenant, work)
+
+    def start_job(self, tenant: str, kind: str, *, labels: Labels | None = None, once: Once | None = None) -> Job:
+        """Makes a job that has no documents yet; `accept` adds to it. For the arguments see there.
+
+        Raises:
+            RepeatedKeyError: the key was used for another request.
+        """
+
+        def work(session: Session, now: datetime) -> tuple[str, bool]:
+            if (earlier := jobs.find(session, tenant, once)) is not None:
+                return earlier.id, True
+            return jobs.new(session, tenant, kind, now, labels=labels, once=once).id, False
+
+        return self._accepted(tenant, work)
+
+    def _accepted(self, tenant: str, work: Callable[[Session, datetime], tuple[str, bool]]) -> Job:
         for last in (False, False, True):
             try:
                 with self._database.write() as session:
-                    job_id = submit.accept(session, tenant, submissions, self._clock())
+                    job_id, replayed = work(session, self._clock())
                 break
-            except IntegrityError as error:  # PostgreSQL: two batches brought the same new document at once
+            except IntegrityError as error:  # PostgreSQL: two batches brought the same new document, or key, at once
                 if last:
                     raise ConflictError("Another submission of the same documents is being accepted.") from error
-        return self.job(job_id, tenant)
+        return replace(self.job(job_id, tenant), replayed=replayed)
 
     def delete_document(self, document_id: str, tenant: str) -> Document:
         """Marks a document for deletion in any state; a worker that holds it can no longer bring it back. Idempotent.
@@ -232,7 +281,27 @@ class Ledger:
             NotFoundError: the tenant has no such job.
         """
         with self._database.read() as session:
-            return queries.job(session, tenant, job_id)
+            return progress.one(session, tenant, job_id, self._clock())
+
+    def jobs(
+        self,
+        tenant: str,
+        *,
+        kind: str | None = None,
+        labels: Labels | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Job]:
+        """A tenant's jobs, newest first; pass `next_cursor` for the next page.
+
+        Args:
+            labels: Of the reader: only jobs that were made with labels that the reader holds; `None`: all.
+
+        Raises:
+            InvalidRequestError: the cursor is not one of ours.
+        """
+        with self._database.read() as session:
+            return progress.page(session, tenant, self._clock(), kind=kind, labels=labels, limit=limit, cursor=cursor)
 
     def job_items(
         self, job_id: str, tenant: str, *, status: ItemStatus | None = None, limit: int = 1000, after: int = -1
@@ -243,7 +312,25 @@ class Ledger:
             NotFoundError: the tenant has no such job.
         """
         with self._database.read() as session:
-            return queries.job_items(session, tenant, job_id, status=status, limit=limit, after=after)
+            return progress.items(session, tenant, job_id, self._clock(), status=status, limit=limit, after=after)
+
+    def changed_items(
+        self, job_id: str, tenant: str, *, since: tuple[datetime, int], limit: int = 500
+    ) -> list[JobItem]:
+        """Items of a job that changed after `since`, an `(updated_at, ordinal)`, in the order of their change.
+
+        A change may appear behind a later one for as long as its transaction takes: look back a few seconds.
+
+        Raises:
+            NotFoundError: the tenant has no such job.
+        """
+        with self._database.read() as session:
+            return progress.changed(session, tenant, job_id, self._clock(), since=since, limit=limit)
+
+    def queued(self) -> int:
+        """Documents that wait, of all tenants."""
+        with self._database.read() as session:
+            return queries.queued(session)
 
     def counts(self, tenant: str | None = None) -> Counts:
         """Figures for metrics and `/readyz`, over all tenants by default."""

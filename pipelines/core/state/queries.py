@@ -1,28 +1,23 @@
 """What anybody may ask of the ledger. Each function runs inside one reading transaction."""
 
-import base64
-import binascii
-import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
-from pipelines.core.errors import InvalidRequestError, NotFoundError
+from pipelines.core.errors import NotFoundError
+from pipelines.core.state.cursors import decode, encode
 from pipelines.core.state.records import (
     AnswerRecord,
     Counts,
     Document,
     DocumentStatus,
     ItemStatus,
-    Job,
-    JobItem,
-    JobStatus,
     Page,
 )
 from pipelines.core.state.submit import CHUNK, OPEN
-from pipelines.core.state.tables import AnswerRow, DocumentRow, JobItemRow, JobRow
+from pipelines.core.state.tables import AnswerRow, DocumentRow, JobItemRow
 from pipelines.core.types import Receipt
 
 RETRYABLE_ITEMS = (*OPEN, ItemStatus.FAILED)
@@ -37,10 +32,11 @@ def documents(
     if status is not None:
         statement = statement.where(DocumentRow.status == status)
     if cursor is not None:
-        statement = statement.where(tuple_(DocumentRow.created_at, DocumentRow.id) > tuple_(*_decode(cursor)))
+        statement = statement.where(tuple_(DocumentRow.created_at, DocumentRow.id) > tuple_(*decode(cursor)))
     rows = session.scalars(statement.order_by(DocumentRow.created_at, DocumentRow.id).limit(limit + 1)).all()
     more = len(rows) > limit
-    return Page(tuple(document(row) for row in rows[:limit]), _encode(rows[limit - 1]) if more else None)
+    last = encode(rows[limit - 1].created_at, rows[limit - 1].id) if more else None
+    return Page(tuple(document(row) for row in rows[:limit]), last)
 
 
 def one_document(session: Session, tenant: str, document_id: str) -> Document:
@@ -78,72 +74,6 @@ def document(row: DocumentRow) -> Document:
     )
 
 
-def job(session: Session, tenant: str, job_id: str) -> Job:
-    """A job with its counts."""
-    row = session.get(JobRow, job_id)
-    if row is None or row.tenant != tenant:
-        raise NotFoundError(f"There is no job {job_id}.")
-    grouped = session.execute(
-        select(JobItemRow.status, func.count(), func.max(JobItemRow.finished_at))
-        .where(JobItemRow.job_id == job_id)
-        .group_by(JobItemRow.status)
-    ).all()
-    counts = dict.fromkeys(ItemStatus, 0) | {ItemStatus(status): count for status, count, _ in grouped}
-    is_open = any(counts[status] for status in OPEN)
-    return Job(
-        id=row.id,
-        tenant=row.tenant,
-        kind=row.kind,
-        status=_job_status(counts, row),
-        total=row.total,
-        counts=counts,
-        created_at=row.created_at,
-        finished_at=None if is_open else max((at for *_, at in grouped if at is not None), default=row.created_at),
-    )
-
-
-def _job_status(counts: dict[ItemStatus, int], row: JobRow) -> JobStatus:
-    if counts[ItemStatus.QUEUED] == row.total:
-        return JobStatus.QUEUED
-    if any(counts[status] for status in OPEN):
-        return JobStatus.RUNNING
-    if row.cancelled_at is not None and counts[ItemStatus.CANCELLED]:
-        return JobStatus.CANCELLED
-    return JobStatus.FAILED if counts[ItemStatus.FAILED] == row.total else JobStatus.DONE
-
-
-def job_items(
-    session: Session, tenant: str, job_id: str, *, status: ItemStatus | None, limit: int, after: int
-) -> list[JobItem]:
-    """Items of a job in the order of submission, from the one after ordinal `after`."""
-    row = session.get(JobRow, job_id)
-    if row is None or row.tenant != tenant:
-        raise NotFoundError(f"There is no job {job_id}.")
-    statement = select(JobItemRow).where(JobItemRow.job_id == job_id, JobItemRow.ordinal > after)
-    if status is not None:
-        statement = statement.where(JobItemRow.status == status)
-    rows = session.scalars(statement.order_by(JobItemRow.ordinal).limit(limit))
-    return [
-        JobItem(
-            job_id=item.job_id,
-            ordinal=item.ordinal,
-            document_id=item.document_id,
-            source=item.source,
-            name=item.name,
-            status=ItemStatus(item.status),
-            content_sha256=item.content_sha256,
-            size_bytes=item.size_bytes,
-            fingerprint=item.fingerprint,
-            attempts=item.attempts,
-            error_code=item.error_code,
-            error_detail=item.error_detail,
-            started_at=item.started_at,
-            finished_at=item.finished_at,
-        )
-        for item in rows
-    ]
-
-
 def counts(session: Session, tenant: str | None, now: datetime) -> Counts:
     """Documents by status."""
     grouped = select(DocumentRow.status, func.count()).group_by(DocumentRow.status)
@@ -157,6 +87,12 @@ def counts(session: Session, tenant: str | None, now: datetime) -> Counts:
         | {DocumentStatus(status): count for status, count in session.execute(grouped)},
         oldest_queued_s=None if since is None else max(0.0, (now - since).total_seconds()),
     )
+
+
+def queued(session: Session) -> int:
+    """Documents that wait, of all tenants."""
+    statement = select(func.count()).select_from(DocumentRow).where(DocumentRow.status == DocumentStatus.QUEUED)
+    return session.scalar(statement) or 0
 
 
 def unreferenced(session: Session, keys: Sequence[str]) -> list[str]:
@@ -192,15 +128,3 @@ def answer(session: Session, tenant: str, answer_id: str) -> AnswerRecord:
         config_version=row.config_version,
         receipt=Receipt.model_validate(row.receipt),
     )
-
-
-def _encode(row: DocumentRow) -> str:
-    return base64.urlsafe_b64encode(json.dumps([row.created_at.isoformat(), row.id]).encode()).decode("ascii")
-
-
-def _decode(cursor: str) -> tuple[datetime, str]:
-    try:
-        created, document_id = json.loads(base64.urlsafe_b64decode(cursor))
-        return datetime.fromisoformat(created).astimezone(UTC), str(document_id)
-    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
-        raise InvalidRequestError("The cursor is not one that this service gave out.") from error

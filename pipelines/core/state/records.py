@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from pipelines.core.access import Labels
 from pipelines.core.types import Receipt, Scalar
 
 T = TypeVar("T")
@@ -34,6 +35,33 @@ class ItemStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class QuestionStatus(StrEnum):
+    """What became of one question of a batch."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    ANSWERED = "answered"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class ItemState(StrEnum):
+    """An `ItemStatus`, with what a queued item waits for.
+
+    `waiting`: no worker is free to take it. `retrying`: a try failed, and another follows.
+    """
+
+    QUEUED = "queued"
+    WAITING = "waiting"
+    RETRYING = "retrying"
+    RUNNING = "running"
+    INDEXED = "indexed"
+    UNCHANGED = "unchanged"
+    SUPERSEDED = "superseded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class JobStatus(StrEnum):
     """Derived from a job's items. `failed`: every item failed; a partial failure is `done`, see the counts."""
 
@@ -42,6 +70,31 @@ class JobStatus(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+class JobState(StrEnum):
+    """A `JobStatus`, with what a job of which nothing runs waits for; see `ItemState`."""
+
+    QUEUED = "queued"
+    WAITING = "waiting"
+    RETRYING = "retrying"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """Marks a submission, so that sending it again finds the job that it made.
+
+    Attributes:
+        key: The caller's name for the submission, within the tenant.
+        request_sha256: Of everything that makes another submission; see `pipelines.core.state.jobs.digest`.
+    """
+
+    key: str
+    request_sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,16 +156,32 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A batch that was accepted. `counts` has every `ItemStatus`; its values add up to `total`."""
+    """A batch that was accepted.
+
+    Attributes:
+        counts: Items by status, with every `ItemStatus`, or `QuestionStatus` where `kind` is `answers`; they add up to
+            `total`.
+        retrying: Those of the queued items that failed before.
+        detail: What the job waits for, where its state is `waiting` or `retrying`.
+        next_try_at: When the next of the retrying items is due.
+        labels: Access labels of whoever made it; `None`: every one.
+        replayed: Whether this is the job of an earlier submission of the same `Once`.
+    """
 
     id: str
     tenant: str
     kind: str
     status: JobStatus
+    state: JobState
+    detail: str | None
     total: int
-    counts: Mapping[ItemStatus, int]
+    counts: Mapping[str, int]
+    retrying: int
+    next_try_at: datetime | None
+    labels: Labels | None
     created_at: datetime
     finished_at: datetime | None
+    replayed: bool = False
 
     @property
     def finished(self) -> bool:
@@ -122,7 +191,13 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobItem:
-    """One document of one job. `ordinal` is its place in the submission, from 0."""
+    """One document of one job.
+
+    Attributes:
+        ordinal: Its place in the submission, from 0.
+        detail: What it waits for, where its state is `waiting` or `retrying`.
+        next_try_at: When it is due, where its state is `retrying`.
+    """
 
     job_id: str
     ordinal: int
@@ -130,12 +205,16 @@ class JobItem:
     source: str
     name: str
     status: ItemStatus
+    state: ItemState
+    detail: str | None
+    next_try_at: datetime | None
     content_sha256: str
     size_bytes: int
     fingerprint: str
     attempts: int
     error_code: str | None
     error_detail: str | None
+    updated_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
 

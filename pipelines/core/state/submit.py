@@ -1,6 +1,5 @@
 """What callers do to documents: submit, delete, retry, cancel. Each function runs inside one write transaction."""
 
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -10,26 +9,24 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from pipelines.core.errors import ConflictError, InvalidRequestError, NotFoundError
+from pipelines.core.state import jobs
 from pipelines.core.state.records import DocumentStatus, ItemStatus, Metadata, Submission
 from pipelines.core.state.tables import DocumentRow, JobItemRow, JobRow
 
 OPEN = (ItemStatus.QUEUED, ItemStatus.RUNNING)
-MAX_TENANT = 128
 CHUNK = 400  # SQLite and PostgreSQL bound the parameters of one statement
 
 
-def accept(session: Session, tenant: str, submissions: Sequence[Submission], now: datetime) -> str:
-    """Records a batch and returns the job's id."""
+def accept(session: Session, job: JobRow, submissions: Sequence[Submission], now: datetime) -> None:
+    """Adds documents to a job, behind those that it has."""
     if not submissions:
         raise InvalidRequestError("A submission needs at least one document.")
-    if not tenant or len(tenant) > MAX_TENANT:
-        raise InvalidRequestError(f"A tenant has 1 to {MAX_TENANT} characters.")
-    job = JobRow(id=uuid.uuid4().hex, tenant=tenant, kind="ingest", total=len(submissions), created_at=now)
-    session.add(job)
+    tenant, before = job.tenant, job.total
+    job.total += len(submissions)
     documents = _load(session, [submission.document_id for submission in submissions])
     _check_sources(session, tenant, submissions)
     open_items = _open_items(session, documents)
-    for ordinal, submission in enumerate(submissions):
+    for ordinal, submission in enumerate(submissions, before):
         item = _item(job.id, ordinal, submission, now)
         document = documents.get(item.document_id)
         if document is None:
@@ -43,7 +40,6 @@ def accept(session: Session, tenant: str, submissions: Sequence[Submission], now
         _place(document, item, others, now)
         others.append(item)
         session.add(item)
-    return job.id
 
 
 def _place(document: DocumentRow, item: JobItemRow, others: Iterable[JobItemRow], now: datetime) -> None:
@@ -90,7 +86,7 @@ def delete(session: Session, tenant: str, document_id: str, now: datetime) -> Do
 
 def cancel(session: Session, tenant: str, job_id: str, now: datetime) -> None:
     """Cancels what a job has outstanding, except where another job waits for the same work."""
-    job = _job(session, tenant, job_id)
+    job = jobs.locked(session, tenant, job_id)
     job.cancelled_at = job.cancelled_at or now
     documents = _load_documents_of(session, JobItemRow.job_id == job_id, JobItemRow.status.in_(OPEN))
     open_items = _open_items(session, documents)
@@ -123,7 +119,7 @@ def retry(session: Session, tenant: str, job_id: str | None, now: datetime) -> i
     """Queues failed documents again: those of a job, or all of the tenant. Returns how many."""
     failed: list[ColumnElement[bool]] = [JobItemRow.status == ItemStatus.FAILED]
     if job_id is not None:
-        failed.append(JobItemRow.job_id == _job(session, tenant, job_id).id)
+        failed.append(JobItemRow.job_id == jobs.owned(session, tenant, job_id).id)
     documents = _load_documents_of(
         session, *failed, JobItemRow.job_id.in_(select(JobRow.id).where(JobRow.tenant == tenant))
     )
@@ -142,6 +138,7 @@ def retry(session: Session, tenant: str, job_id: str | None, now: datetime) -> i
             item.status = ItemStatus.QUEUED
             item.error_code = item.error_detail = item.finished_at = None
             item.attempts = 0
+            item.updated_at = now
     return len(again)
 
 
@@ -162,6 +159,7 @@ def set_items(session: Session, document_id: str, fingerprint: str, now: datetim
     statement = update(JobItemRow).where(
         JobItemRow.document_id == document_id, JobItemRow.fingerprint == fingerprint, JobItemRow.status.in_(OPEN)
     )
+    values["updated_at"] = now
     if values.get("status") not in OPEN:
         values["finished_at"] = now
     session.execute(statement.values(**values))
@@ -170,7 +168,7 @@ def set_items(session: Session, document_id: str, fingerprint: str, now: datetim
 def close(item: JobItemRow, status: ItemStatus, now: datetime) -> None:
     """Ends an item."""
     item.status = status
-    item.finished_at = now
+    item.finished_at = item.updated_at = now
 
 
 def clean(text: str) -> str:
@@ -228,6 +226,7 @@ def _item(job_id: str, ordinal: int, submission: Submission, now: datetime) -> J
         status=ItemStatus.QUEUED,
         attempts=0,
         created_at=now,
+        updated_at=now,
     )
 
 
@@ -272,13 +271,6 @@ def _items_of(
 def _load_documents_of(session: Session, *items: ColumnElement[bool]) -> dict[str, DocumentRow]:
     """The documents of some items. What an item says is certain only once its document is locked: read it again."""
     return _load(session, session.scalars(select(JobItemRow.document_id).where(*items).distinct()).all())
-
-
-def _job(session: Session, tenant: str, job_id: str) -> JobRow:
-    job = session.get(JobRow, job_id)
-    if job is None or job.tenant != tenant:
-        raise NotFoundError(f"There is no job {job_id}.")
-    return job
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -19,6 +19,8 @@ from sqlalchemy import (
     String,
     Text,
     TypeDecorator,
+    and_,
+    func,
     or_,
     true,
     type_coerce,
@@ -77,6 +79,20 @@ def visible(column: Any, labels: Labels | None) -> ColumnElement[bool]:
         return true()
     text = type_coerce(column, Text)
     return or_(text == "", *(text.contains(f"|{label}|", autoescape=True) for label in labels))
+
+
+def covered(column: Any, labels: Labels | None) -> ColumnElement[bool]:
+    """The condition under which all that was made with a row's labels is visible; see `Principal.covers`.
+
+    Args:
+        column: A `LabelsText` column that is NULL for whoever holds every label.
+    """
+    if labels is None:
+        return true()
+    rest: ColumnElement[str] = type_coerce(column, Text)
+    for label in labels:
+        rest = func.replace(rest, f"|{label}|", "|")
+    return and_(column.is_not(None), rest.in_(("", "|")))
 
 
 class Base(DeclarativeBase):
@@ -162,6 +178,8 @@ class JobItemRow(Base):
     __table_args__ = (
         Index("ix_job_items_document", "document_id", "fingerprint"),
         Index("ix_job_items_blob", "blob_key"),
+        Index("ix_job_items_changed", "job_id", "updated_at", "ordinal"),
+        Index("ix_job_items_status", "job_id", "status"),
     )
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
@@ -181,6 +199,7 @@ class JobItemRow(Base):
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_detail: Mapped[str | None]
     created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
@@ -230,6 +249,7 @@ class BatchQuestionRow(Base):
     __tablename__ = "batch_questions"
     __table_args__ = (
         Index("ix_batch_questions_due", "status", "queued_at"),
+        Index("ix_batch_questions_status", "job_id", "status"),
         Index("ix_batch_questions_lease", "lease_until"),
     )
 
@@ -294,6 +314,16 @@ class SourceFileRow(Base):
     mark: Mapped[str] = mapped_column(String(255))
     document_id: Mapped[str] = mapped_column(String(64))
     generation: Mapped[int]
+
+
+class TurnRow(Base):
+    """Work that one process does for all now and then: whoever finds it due takes the turn and sets the next time."""
+
+    __tablename__ = "turns"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    due_at: Mapped[datetime]
+    place: Mapped[str] = mapped_column(default="")
 
 
 class WorkerRow(Base):

@@ -19,6 +19,13 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("idempotency_key", sa.String(length=255), nullable=True))
     op.add_column("jobs", sa.Column("request_sha256", sa.String(length=64), nullable=True))
     op.create_index("uq_jobs_idempotency", "jobs", ["tenant", "idempotency_key"], unique=True)
+    # the default is for rows that are there: they changed long ago
+    epoch = sa.text("'1970-01-01 00:00:00.000000'")
+    op.add_column(
+        "job_items", sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=epoch)
+    )
+    op.create_index("ix_job_items_changed", "job_items", ["job_id", "updated_at", "ordinal"], unique=False)
+    op.create_index("ix_job_items_status", "job_items", ["job_id", "status"], unique=False)
     op.create_table(
         "api_keys",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -55,6 +62,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("job_id", "ordinal"),
     )
     op.create_index("ix_batch_questions_due", "batch_questions", ["status", "queued_at"], unique=False)
+    op.create_index("ix_batch_questions_status", "batch_questions", ["job_id", "status"], unique=False)
     op.create_index("ix_batch_questions_lease", "batch_questions", ["lease_until"], unique=False)
     op.create_table(
         "sources",
@@ -95,6 +103,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_source_files_generation", "source_files", ["source_id", "generation"], unique=False)
     op.create_table(
+        "turns",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
         "workers",
         sa.Column("id", sa.String(length=255), nullable=False),
         sa.Column("roles", sa.JSON(), nullable=False),
@@ -115,9 +130,12 @@ def _lease() -> tuple[sa.Column[Any], ...]:
 
 
 def downgrade() -> None:
-    for table in ("workers", "source_files", "sources", "batch_questions", "api_keys"):
+    for table in ("workers", "turns", "source_files", "sources", "batch_questions", "api_keys"):
         op.drop_table(table)
     op.drop_index("uq_jobs_idempotency", "jobs")
+    for index in ("ix_job_items_changed", "ix_job_items_status"):
+        op.drop_index(index, "job_items")
+    op.drop_column("job_items", "updated_at")
     for column in ("request_sha256", "idempotency_key"):
         op.drop_column("jobs", column)
     for table in ("receipts", "jobs", "job_items", "documents"):

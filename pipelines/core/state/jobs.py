@@ -1,0 +1,95 @@
+"""Jobs as rows: made once for each submission, appended to, found by whoever may see them."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pipelines.core.access import Labels
+from pipelines.core.errors import ConflictError, InvalidRequestError, NotFoundError, RepeatedKeyError
+from pipelines.core.state.records import Once
+from pipelines.core.state.tables import JobRow
+
+MAX_TENANT = 128
+
+
+def digest(parts: Iterable[object]) -> str:
+    """SHA-256 of a submission, from everything that makes it another one; each part is plain JSON."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(json.dumps(part, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+    return found.hexdigest()
+
+
+def find(session: Session, tenant: str, once: Once | None) -> JobRow | None:
+    """The job that an earlier submission with this key made.
+
+    Raises:
+        RepeatedKeyError: the key belongs to another request.
+    """
+    if once is None:
+        return None
+    statement = select(JobRow).where(JobRow.tenant == tenant, JobRow.idempotency_key == once.key)
+    row = session.scalars(statement).one_or_none()
+    if row is not None and row.request_sha256 != once.request_sha256:
+        raise RepeatedKeyError("This Idempotency-Key was used for another request; take a new key for each request.")
+    return row
+
+
+def new(
+    session: Session, tenant: str, kind: str, now: datetime, *, labels: Labels | None = None, once: Once | None = None
+) -> JobRow:
+    """Makes a job that has no items yet.
+
+    Raises:
+        IntegrityError: at once, where another transaction has just used the key.
+    """
+    if not tenant or len(tenant) > MAX_TENANT:
+        raise InvalidRequestError(f"A tenant has 1 to {MAX_TENANT} characters.")
+    row = JobRow(id=uuid.uuid4().hex, tenant=tenant, kind=kind, total=0, labels=labels, created_at=now)
+    if once is not None:
+        row.idempotency_key, row.request_sha256 = once.key, once.request_sha256
+    session.add(row)
+    session.flush()
+    return row
+
+
+def locked(session: Session, tenant: str, job_id: str) -> JobRow:
+    """A job, locked for the transaction where the database can: appending, cancelling and deleting take turns.
+
+    Raises:
+        NotFoundError: the tenant has no such job.
+    """
+    return _checked(session.get(JobRow, job_id, with_for_update=True), tenant, job_id)
+
+
+def owned(session: Session, tenant: str, job_id: str) -> JobRow:
+    """A job, to read.
+
+    Raises:
+        NotFoundError: the tenant has no such job.
+    """
+    return _checked(session.get(JobRow, job_id), tenant, job_id)
+
+
+def open_to(session: Session, tenant: str, job_id: str) -> JobRow:
+    """A job, locked, that takes more items.
+
+    Raises:
+        NotFoundError: the tenant has no such job.
+        ConflictError: it was cancelled.
+    """
+    row = locked(session, tenant, job_id)
+    if row.cancelled_at is not None:
+        raise ConflictError(f"The job {job_id} was cancelled.")
+    return row
+
+
+def _checked(row: JobRow | None, tenant: str, job_id: str) -> JobRow:
+    if row is None or row.tenant != tenant:
+        raise NotFoundError(f"There is no job {job_id}.")
+    return row
