@@ -15,11 +15,12 @@ from pipelines.core.errors import InvalidRequestError, RequestTooLargeError, Sta
 from pipelines.core.events import Emit, ignore
 from pipelines.core.models import IN_PROCESS, ModelTiers, check, provider_of
 from pipelines.core.settings import Settings, StageName
-from pipelines.core.state import Database, Keys, Ledger, sqlite_url
+from pipelines.core.state import Database, Fleet, Keys, Ledger, sqlite_url
 from pipelines.core.store import Fusion, RankedQuery, Schema, Store, make_store
 from pipelines.core.types import Answer, Filter, Hit, Question
 from services.config import config_version
 from services.ingestion import Ingestion
+from services.loop import EventLoop
 
 if TYPE_CHECKING:
     from haystack import Pipeline
@@ -96,6 +97,18 @@ class Runtime:
     def keys(self) -> Keys:
         """API keys."""
         return Keys(self.database)
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """The workers that were heard of lately."""
+        return Fleet(self.database)
+
+    @cached_property
+    def loop(self) -> EventLoop:
+        """The event loop of this process's threads; the API puts its own in its place."""
+        loop = EventLoop()
+        self._closers.append(lambda: self._end_loop(loop))
+        return loop
 
     @cached_property
     def store(self) -> Store:
@@ -267,6 +280,11 @@ class Runtime:
     def _closing(self, part: T) -> T:
         self._closers.append(part.close)  # type: ignore[attr-defined]
         return part
+
+    def _end_loop(self, loop: EventLoop) -> None:
+        if "tiers" in self.__dict__:
+            loop.run(self.tiers.aclose())
+        loop.close()
 
     async def aclose(self) -> None:
         """Closes model connections in the loop that used them, then everything else."""
