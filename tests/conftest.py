@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.model_stub import ModelStub
 
-pytest_plugins = ["tests.support.servers", "tests.support.leftovers"]
+pytest_plugins = ["tests.support.servers", "tests.support.qdrant_server", "tests.support.leftovers"]
 
 
 class NetworkBlockedError(ConnectionError):
