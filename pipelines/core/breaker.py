@@ -44,9 +44,9 @@ class Breaker:
 
     @property
     def open_for_s(self) -> float:
-        """Seconds until the next call is let through; 0 while the circuit is closed."""
+        """Seconds until the next call is let through; 0 while the circuit is closed or nobody probes it."""
         with self._lock:
-            return max(0.0, self._closed_at - self._clock())
+            return max(0.0, max(self._closed_at, self._probing_until) - self._clock())
 
     def check(self) -> None:
         """Lets a call through, or raises the error of the dependency. Report what became of it."""
@@ -82,6 +82,11 @@ class Breaker:
             self._pauses += 1
             self._closed_at = self._clock() + (pause_s if retry_after_s is None else retry_after_s)
 
+    def abandoned(self) -> None:
+        """Reports that a call was given up before it told anything, so that the next one may."""
+        with self._lock:
+            self._probing_until = 0.0
+
     @contextmanager
     def calling(self, *failures: type[Exception]) -> Iterator[None]:
         """A call: let through or not, and reported.
@@ -97,5 +102,8 @@ class Breaker:
                 self.failed(retry_after_s=getattr(error, "retry_after_s", None))
             else:
                 self.succeeded()
+            raise
+        except BaseException:  # cancelled
+            self.abandoned()
             raise
         self.succeeded()

@@ -51,16 +51,25 @@ def is_request_id(text: str) -> bool:
 
 
 @contextmanager
-def span(name: str, *, kind: Kind = "internal", **attributes: Attribute) -> Iterator[Span]:
+def span(
+    name: str, attributes: Mapping[str, Attribute] | None = None, *, kind: Kind = "internal", **named: Attribute
+) -> Iterator[Span]:
     """What runs in the block, as a part of the trace. `None` attributes are left out, long texts are cut.
 
     An error that leaves the block marks the span with its code, or its class; never with its message.
+
+    Args:
+        attributes: Those whose names have dots.
     """
     if _tracer is None:
         yield INVALID_SPAN
         return
     with _tracer.start_as_current_span(
-        name, kind=_KINDS[kind], attributes=_known(attributes), record_exception=False, set_status_on_exception=False
+        name,
+        kind=_KINDS[kind],
+        attributes=_known({**(attributes or {}), **named}),
+        record_exception=False,
+        set_status_on_exception=False,
     ) as current:
         try:
             yield current
@@ -70,7 +79,7 @@ def span(name: str, *, kind: Kind = "internal", **attributes: Attribute) -> Iter
 
 
 def open_span(
-    name: str, *, kind: Kind = "internal", linked: Mapping[str, str] | None = None, **attributes: Attribute
+    name: str, attributes: Mapping[str, Attribute], *, kind: Kind = "internal", linked: Mapping[str, str] | None = None
 ) -> Span:
     """A span for work that no block holds, such as a stream. What runs meanwhile does not stand under it. `end` it.
 
@@ -84,9 +93,10 @@ def open_span(
     return _tracer.start_span(name, kind=_KINDS[kind], attributes=_known(attributes), links=links)
 
 
-def note(current: Span, **attributes: Attribute) -> None:
+def note(current: Span, attributes: Mapping[str, Attribute]) -> None:
     """Adds what is known only later."""
-    current.set_attributes(_known(attributes))
+    if current.is_recording():
+        current.set_attributes(_known(attributes))
 
 
 def failed(current: Span, error: BaseException) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from pydantic import BaseModel
 
+from pipelines.core.breaker import FAILURES
 from pipelines.core.deadline import Deadline
 from pipelines.core.errors import (
     CostLimitError,
@@ -18,8 +19,9 @@ from pipelines.core.errors import (
     ModelRejectedError,
     ModelUnavailableError,
 )
-from pipelines.core.models import Message, ModelTiers, TextStream
+from pipelines.core.models import Message, ModelCall, ModelTiers, TextStream
 from pipelines.core.settings import LitellmParams, ModelCallSettings, ModelEntry
+from pipelines.core.types import Usage
 from tests.support.model_stub import Behaviour, Cut, Drop, Hang, ModelStub, Raw, Reply, Status, count
 
 pytestmark = pytest.mark.network
@@ -46,7 +48,12 @@ async def build(model_stub: ModelStub) -> AsyncIterator[Build]:
     made: list[ModelTiers] = []
 
     def make(
-        *, timeout_s: float = 5.0, retries: int = 1, fallbacks: tuple[str, ...] = (), **params: object
+        *,
+        timeout_s: float = 5.0,
+        retries: int = 1,
+        fallbacks: tuple[str, ...] = (),
+        observe: Callable[[ModelCall], None] = lambda _: None,
+        **params: object,
     ) -> ModelTiers:
         priced = {"input_cost_per_token": PRICE_IN, "output_cost_per_token": PRICE_OUT}
         small = {"model": "openai/small", "api_base": model_stub.url, "api_key": SECRET, **priced, **params}
@@ -55,7 +62,7 @@ async def build(model_stub: ModelStub) -> AsyncIterator[Build]:
             ModelEntry(model_name="small", litellm_params=LitellmParams(**small), fallbacks=fallbacks),
             ModelEntry(model_name="large", litellm_params=LitellmParams(**large)),
         )
-        tiers = ModelTiers(entries, ModelCallSettings(timeout_s=timeout_s, retries=retries))
+        tiers = ModelTiers(entries, ModelCallSettings(timeout_s=timeout_s, retries=retries), observe=observe)
         tiers.warm_up()
         made.append(tiers)
         return tiers
@@ -190,6 +197,81 @@ async def test_retry_after_beyond_the_deadline_is_not_waited_for(build: Build, m
         await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(5))
     assert time.monotonic() - started < 2
     assert len(model_stub.calls()) == 1
+
+
+async def test_a_spent_quota_is_left_alone_and_the_fallback_asked(build: Build, model_stub: ModelStub) -> None:
+    model_stub.on("small", lambda _: Status(429, headers={"Retry-After": "30"}))
+    model_stub.on("large", lambda _: Reply(GOOD))
+    tiers, started = build(fallbacks=("large",)), time.monotonic()
+    for _ in range(3):
+        done = await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(60))
+        assert done.model == "openai/large"
+    assert time.monotonic() - started < 2
+    assert len(model_stub.calls("small")) == 1
+    assert 29 < tiers.breakers["small"].open_for_s <= 30
+    assert tiers.away_for_s("small") == 0  # the fallback is there
+
+
+async def test_failures_in_a_row_open_the_circuit_and_a_success_closes_it(build: Build, model_stub: ModelStub) -> None:
+    model_stub.script("small", [Status(500)] * FAILURES)
+    tiers = build(retries=0)
+    for _ in range(FAILURES):
+        with pytest.raises(ModelUnavailableError):
+            await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(10))
+    with pytest.raises(ModelUnavailableError, match="left alone") as caught:
+        await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(10))
+    assert caught.value.usage == Usage(model_ms=caught.value.usage.model_ms)  # no request was made
+    assert len(model_stub.calls()) == FAILURES
+    assert 0 < (caught.value.retry_after_s or 0) <= tiers.away_for_s("small") + 0.1 <= 1.4
+    await asyncio.sleep(tiers.away_for_s("small") + 0.01)
+    model_stub.on("small", lambda _: Reply(GOOD))
+    await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(10))
+    assert tiers.away_for_s("small") == 0
+
+
+async def test_a_probe_that_is_cancelled_lets_the_next_call_through(build: Build, model_stub: ModelStub) -> None:
+    tiers = build(retries=0)
+    tiers.breakers["small"].failed(retry_after_s=0.0)
+    model_stub.script("small", [Hang(), Reply(GOOD)])
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(10))
+    assert (await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(10))).value.metres == 336
+
+
+async def test_refusals_and_impatience_say_nothing_against_a_provider(build: Build, model_stub: ModelStub) -> None:
+    tiers = build(retries=0)
+    model_stub.on("small", lambda _: Status(400))
+    for _ in range(FAILURES + 1):
+        with pytest.raises(ModelRejectedError):
+            await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(10))
+    model_stub.on("small", lambda _: Hang())
+    for _ in range(FAILURES + 1):
+        with pytest.raises(DeadlineExceededError):
+            await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(0.05))
+    assert tiers.away_for_s("small") == 0
+
+
+async def test_every_request_is_heard_of_once(build: Build, model_stub: ModelStub) -> None:
+    heard: list[ModelCall] = []
+    tiers = build(retries=1, observe=heard.append)
+    model_stub.script("small", [Status(500), Reply(GOOD), Reply(BAD), Reply(GOOD), Hang("two words"), Cut("one")])
+    for _ in range(2):
+        await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(10))
+    for reads in (2, 9):  # left half-way, and read to its unclean end
+        stream = tiers.stream("small", PROMPT, deadline=Deadline.after(10), max_tokens=50, temperature=0.0)
+        with contextlib.suppress(ModelOutputError):
+            async with contextlib.aclosing(stream):
+                for _ in range(reads):
+                    await anext(stream)
+    assert [(call.tier, call.outcome) for call in heard] == [
+        ("small", outcome) for outcome in ("unavailable", "ok", "output", "ok", "left", "output")
+    ]
+    assert [call.usage.calls for call in heard] == [1] * 6
+    assert heard[4].usage.tokens_out == 2
+    assert heard[1].usage.cost_usd == pytest.approx(
+        heard[1].usage.tokens_in * PRICE_IN + heard[1].usage.tokens_out * PRICE_OUT
+    )
 
 
 async def test_a_hang_ends_at_the_timeout(build: Build, model_stub: ModelStub) -> None:

@@ -3,12 +3,13 @@
 from pipelines.core.models.check import IN_PROCESS, check, describe, provider_of
 from pipelines.core.models.stream import TextStream
 from pipelines.core.models.tiers import ModelTiers
-from pipelines.core.models.values import Completion, Message, TierStatus
+from pipelines.core.models.values import Completion, Message, ModelCall, TierStatus
 
 __all__ = [
     "IN_PROCESS",
     "Completion",
     "Message",
+    "ModelCall",
     "ModelTiers",
     "TextStream",
     "TierStatus",

@@ -7,6 +7,7 @@ from typing import Self
 
 from pipelines.core.deadline import Deadline
 from pipelines.core.models.attempts import Attempts
+from pipelines.core.models.call import LEFT
 from pipelines.core.models.client import Client
 from pipelines.core.models.values import Failure
 from pipelines.core.models.wire import Wire
@@ -79,9 +80,12 @@ class TextStream:
                 piece = await self._next(wire, entry)
             self.finish_reason = wire.finish_reason
             failure = piece or _judge(self.finish_reason)
+        except BaseException:
+            failure = LEFT
+            raise
         finally:
             await wire.aclose()
-            self._account(wire)
+            self._account(wire, failure)
         if failure is not None:
             self._attempts.check_deadline(entry)
             raise self._attempts.error(entry, failure)
@@ -107,10 +111,10 @@ class TextStream:
         finally:
             self._attempts.usage += Usage(model_ms=(time.perf_counter() - started) * 1000)
 
-    def _account(self, wire: Wire) -> None:
+    def _account(self, wire: Wire, failure: Failure | None) -> None:
         tokens = wire.tokens()
         self.estimated = tokens.estimated
-        self._attempts.usage += tokens.usage()
+        self._attempts.account(tokens, failure)
 
 
 def _judge(finish_reason: str) -> Failure | None:

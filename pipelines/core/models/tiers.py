@@ -2,14 +2,25 @@
 
 from collections.abc import Sequence
 
+from pipelines.core.breaker import Breaker
 from pipelines.core.deadline import Deadline
-from pipelines.core.errors import ConfigurationError
+from pipelines.core.errors import ConfigurationError, ModelUnavailableError
 from pipelines.core.models.attempts import Attempts
 from pipelines.core.models.check import check, describe, is_in_process
 from pipelines.core.models.client import Client
 from pipelines.core.models.stream import TextStream
 from pipelines.core.models.structured import parse, with_schema
-from pipelines.core.models.values import Allowance, Completion, Failure, Message, T, TierStatus, Tokens
+from pipelines.core.models.values import (
+    Allowance,
+    Completion,
+    Failure,
+    Message,
+    Observe,
+    T,
+    TierStatus,
+    Tokens,
+    unobserved,
+)
 from pipelines.core.models.wire import Wire
 from pipelines.core.settings import ModelCallSettings, ModelEntry, StageModels
 from pipelines.core.text import estimate_tokens
@@ -22,12 +33,23 @@ class ModelTiers:
 
     A request goes to the tier's own entry, then to that entry's declared fallbacks, in order, and nowhere else.
     Building one is cheap; `warm_up` imports LiteLLM.
+
+    Args:
+        observe: Hears of each request once it has ended.
+
+    Attributes:
+        breakers: The circuit breaker of each entry, by name. An entry that fails again and again, or whose provider
+            says when to come back, is passed over until then.
     """
 
-    def __init__(self, entries: Sequence[ModelEntry], settings: ModelCallSettings) -> None:
+    def __init__(
+        self, entries: Sequence[ModelEntry], settings: ModelCallSettings, *, observe: Observe = unobserved
+    ) -> None:
         self._entries = tuple(entries)
         self._settings = settings
+        self._observe = observe
         self._remote = {entry.model_name: entry for entry in entries if not is_in_process(entry)}
+        self.breakers = {name: Breaker(f"model `{name}`", ModelUnavailableError) for name in self._remote}
         self._client = Client(tuple(self._remote.values()), settings)
 
     def warm_up(self) -> None:
@@ -86,8 +108,8 @@ class ModelTiers:
         finish_reason = ""
         for _ in range(_FORM_TRIES):
             (text, finish_reason, tokens), entry = await attempts.run(call)
-            attempts.usage += tokens.usage()
             value = parse(text, schema)
+            attempts.account(tokens, None if value is not None else Failure("output", "not of the schema"))
             if value is not None:
                 return Completion(value, attempts.usage, entry.litellm_params.model, attempts.fallback)
             if finish_reason == "content_filter":
@@ -119,11 +141,25 @@ class ModelTiers:
         return TextStream(self._client, attempts, deadline, open_wire)
 
     def _attempts(self, tier: str, deadline: Deadline, allowance: Allowance | None) -> Attempts:
+        return Attempts(
+            self._client,
+            self._chain(tier),
+            self._settings.retries,
+            deadline,
+            allowance,
+            breakers=self.breakers,
+            observe=self._observe,
+        )
+
+    def away_for_s(self, tier: str) -> float:
+        """Seconds for which neither the tier's entry nor a fallback of it will be called; 0 when one may be."""
+        return min(self.breakers[entry.model_name].open_for_s for entry in self._chain(tier))
+
+    def _chain(self, tier: str) -> list[ModelEntry]:
         entry = self._remote.get(tier)
         if entry is None:
             raise ConfigurationError(f"`{tier}` is not a model that can be called; declare it under `models`.")
-        chain = [entry, *(self._remote[name] for name in entry.fallbacks if name in self._remote)]
-        return Attempts(self._client, chain, self._settings.retries, deadline, allowance)
+        return [entry, *(self._remote[name] for name in entry.fallbacks if name in self._remote)]
 
 
 def _allowance(left_usd: float | None, messages: Sequence[Message], max_tokens: int) -> Allowance | None:

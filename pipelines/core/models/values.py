@@ -1,5 +1,6 @@
 """The values of a model call."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -84,6 +85,28 @@ class Allowance:
             return False
         most = spent_usd + self.tokens_in * price[0] + self.max_tokens_out * price[1]
         return most <= self.left_usd * (1 + 1e-9)  # sums of floats are off in the last place
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """One request to a provider, once it has ended, whatever became of the question.
+
+    Attributes:
+        tier: The entry that was called; a fallback counts for itself.
+        outcome: `ok`, the kind of the failure, or `left` where nobody waited for the end.
+    """
+
+    tier: str
+    outcome: Literal["ok", "unavailable", "rejected", "output", "left"]
+    usage: Usage
+
+
+Observe = Callable[[ModelCall], None]
+"""Hears of each request to a provider. Must not raise."""
+
+
+def unobserved(_: ModelCall) -> None:
+    """The `Observe` of a caller who keeps no figures."""
 
 
 KeyState = Literal["present", "missing", "not needed", "from the machine"]

@@ -64,7 +64,7 @@ def test_malformed_headers_are_ignored(spans: InMemorySpanExporter, headers: dic
 
 def test_an_error_is_told_by_its_code_and_never_by_its_message(spans: InMemorySpanExporter) -> None:
     for error in (IndexUnavailableError("SECRET host"), ValueError("SECRET text"), asyncio.CancelledError()):
-        with pytest.raises(type(error)), tracing.span("retrieve", **{"strata.tier": "index", "left.out": None}):
+        with pytest.raises(type(error)), tracing.span("retrieve", {"strata.tier": "index", "left.out": None}):
             raise error
     ended = spans.get_finished_spans()
     assert [span.attributes["error.type"] for span in ended if span.attributes] == [
@@ -78,14 +78,14 @@ def test_an_error_is_told_by_its_code_and_never_by_its_message(spans: InMemorySp
 
 def test_attributes_are_bounded(spans: InMemorySpanExporter) -> None:
     with tracing.span("stage") as current:
-        tracing.note(current, reason="x" * 100_000, number=3)
+        tracing.note(current, {"reason": "x" * 100_000, "number": 3})
     assert dict(spans.get_finished_spans()[0].attributes or {}) == {"reason": "x" * tracing.MAX_CHARS, "number": 3}
 
 
 def test_a_span_of_its_own_trace_is_linked_to_another(spans: InMemorySpanExporter) -> None:
     with tracing.span("submit"):
         headers = tracing.context_headers()
-    tracing.open_span("document", linked=headers).end()
+    tracing.open_span("document", {}, linked=headers).end()
     submit, document = spans.get_finished_spans()
     assert document.context.trace_id != submit.context.trace_id
     assert [link.context.span_id for link in document.links] == [submit.context.span_id]
@@ -95,8 +95,8 @@ def test_off_costs_less_than_a_tenth_of_a_millisecond_a_question() -> None:
     def question() -> float:
         started = time.perf_counter()
         for _ in range(10):  # five stages, three hops, two model calls
-            with tracing.span("stage", **{"strata.stage": "plan"}) as current:
-                tracing.note(current, number=1)
+            with tracing.span("stage", {"strata.stage": "plan"}) as current:
+                tracing.note(current, {"number": 1})
                 tracing.context_headers()
         return time.perf_counter() - started
 
