@@ -14,11 +14,13 @@ from pipelines.core.settings import Settings
 from services.api import docs, problems
 from services.api.auth import Authentication
 from services.api.context import Context
+from services.api.gatekeeper import Gatekeeper
 from services.api.limits import BodyLimit, Slots
 from services.api.metrics import Metrics
 from services.api.middleware import RequestScope
 from services.api.routes import ask, documents, health, jobs, search
 from services.api.schemas import JobEvent, NewTexts
+from services.loop import EventLoop
 from services.runtime import Runtime
 from services.worker.embedded import EmbeddedWorker
 
@@ -40,10 +42,12 @@ def create_app(settings: Settings, runtime: Runtime | None = None) -> FastAPI:
         ConfigurationError: see `Runtime`.
     """
     parts = runtime or Runtime(settings)
+    gatekeeper = Gatekeeper(settings, lambda: parts.keys)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
+            parts.loop = EventLoop.running()
             await asyncio.to_thread(parts.warm_up)
             worker = EmbeddedWorker(parts)
             await asyncio.to_thread(worker.start)
@@ -55,6 +59,7 @@ def create_app(settings: Settings, runtime: Runtime | None = None) -> FastAPI:
             finally:
                 await asyncio.to_thread(worker.stop, settings.api.shutdown_s)
         finally:
+            await gatekeeper.aclose()
             await parts.aclose()
 
     app = FastAPI(
@@ -67,7 +72,7 @@ def create_app(settings: Settings, runtime: Runtime | None = None) -> FastAPI:
     )
     limits = {"/v1/documents": settings.api.max_body_bytes}
     app.add_middleware(BodyLimit, limits=limits, default=settings.api.max_question_bytes)
-    app.add_middleware(Authentication)
+    app.add_middleware(Authentication, gatekeeper=gatekeeper)
     app.add_middleware(RequestScope)  # added last, so it stands outermost
     problems.install(app)
     docs.install(app)

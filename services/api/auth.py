@@ -8,7 +8,10 @@ from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
-from pipelines.core.access import OWNER, Principal, Scope
+from pipelines.core.access import Principal, Scope
+from pipelines.core.errors import StrataError
+from services.api import problems
+from services.api.gatekeeper import Gatekeeper
 
 OPEN = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
 """Paths that anybody may ask. They show nothing of a tenant; whatever else there is, known or not, needs a key."""
@@ -24,13 +27,19 @@ _BEARER = HTTPBearer(
 class Authentication:
     """Middleware that finds out who asks. It refuses by path, so that no route is open by oversight."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, gatekeeper: Gatekeeper) -> None:
+        self._app, self._gatekeeper = app, gatekeeper
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        """Lets a request through with its principal, or answers it."""
+        """Lets a request through with its principal, or answers it without having read its body."""
         if scope["type"] == "http" and scope["path"] not in OPEN:
-            scope[_PRINCIPAL] = OWNER
+            authorization = [value for name, value in scope["headers"] if name == b"authorization"]
+            address = (scope.get("client") or ("",))[0]
+            try:
+                scope[_PRINCIPAL] = await self._gatekeeper.admit(authorization, address)
+            except StrataError as error:
+                await problems.from_error(error)(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
 

@@ -1,6 +1,5 @@
 """Runs the app on uvicorn."""
 
-import ipaddress
 import logging
 import os
 import signal
@@ -12,6 +11,7 @@ import uvicorn
 from pipelines.core.errors import StrataError
 from pipelines.core.settings import Settings
 from services.api.app import create_app
+from services.api.gatekeeper import require_a_key
 from services.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -25,13 +25,8 @@ def serve(settings: Settings) -> None:
     """
     _log_to_stderr()
     api = settings.api
-    if not is_loopback(api.host):
-        logger.warning(
-            "the API listens on %s, beyond this machine, and asks nobody for a key: whoever reaches it can read, add "
-            "and delete documents",
-            api.host,
-        )
     with Runtime(settings) as runtime:
+        require_a_key(settings, lambda: runtime.keys)
         runtime.warm_up()  # here, so that what is wrong is raised to the caller instead of logged by uvicorn
         app = create_app(settings, runtime)
         config = uvicorn.Config(
@@ -53,14 +48,6 @@ def serve(settings: Settings) -> None:
         # its work back at the next start.
         logging.shutdown()
         os._exit(0)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _log_to_stderr() -> None:

@@ -1,7 +1,7 @@
 """API keys: made, listed, revoked, and found by what a client presents.
 
-A key is `strata_<id>_<secret>`. The secret has 256 random bits and is kept as its SHA-256. No slow hash is needed: there
-is nothing that a dictionary could guess.
+A key is `strata_<id>_<secret>`. The secret has 256 random bits and is kept as its SHA-256. No slow hash is needed:
+there is nothing that a dictionary could guess.
 """
 
 import hmac
@@ -189,25 +189,33 @@ class Keys:
         """
         if (form := _FORM.fullmatch(presented)) is None:
             return None
+        if (known := self.remembered(presented)) is not None:
+            return known
         key_id, digest = form[1], _hash(form[2])
-        with self._lock:
-            cached = self._cache.get(key_id)
-        fresh = cached is not None and cached.until > self._ticks()
-        found = cached if fresh else self._load(key_id)
+        found = self._load(key_id)
         same = hmac.compare_digest(found.secret_sha256 if found else _NOBODY, digest)
         now = self._clock()
         if found is None or not same or not found.key.usable(now):
             return None
-        if not fresh:
-            self._touch(found.key, now)
+        self._touch(found.key, now)
         return found.key
+
+    def remembered(self, presented: str) -> ApiKey | None:
+        """What `find` would give, where it need not ask the database; else `None`."""
+        cached = self._cached(presented)
+        fresh = cached is not None and cached.until > self._ticks() and cached.key.usable(self._clock())
+        return cached.key if cached and fresh else None
 
     def recognised(self, presented: str) -> bool:
         """Whether this process has seen a key of this id and secret. Asks no database; says nothing of its use now."""
-        form = _FORM.fullmatch(presented)
+        return self._cached(presented) is not None
+
+    def _cached(self, presented: str) -> _Cached | None:
+        if (form := _FORM.fullmatch(presented)) is None:
+            return None
         with self._lock:
-            cached = self._cache.get(form[1]) if form else None
-        return bool(form and cached and hmac.compare_digest(cached.secret_sha256, _hash(form[2])))
+            cached = self._cache.get(form[1])
+        return cached if cached and hmac.compare_digest(cached.secret_sha256, _hash(form[2])) else None
 
     def _load(self, key_id: str) -> _Cached | None:
         until = self._ticks() + CACHE_S  # from before it is read
