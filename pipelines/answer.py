@@ -15,7 +15,7 @@ from pipelines.core.deadline import Deadline
 from pipelines.core.encoders import Encoder
 from pipelines.core.errors import DeadlineExceededError
 from pipelines.core.events import AnswerEvent, Emit, ignore
-from pipelines.core.session import Session
+from pipelines.core.session import Observe, Session
 from pipelines.core.settings import Settings
 from pipelines.core.store import Store
 from pipelines.core.tasks import Runner
@@ -56,11 +56,14 @@ def build_answer_pipeline(
     return pipeline
 
 
-async def answer(pipeline: Pipeline, question: Question, *, deadline_s: float, emit: Emit = ignore) -> Answer:
+async def answer(
+    pipeline: Pipeline, question: Question, *, deadline_s: float, emit: Emit = ignore, observe: Observe = ignore
+) -> Answer:
     """Answers a question, telling the listener of each step. Cancelling it stops the work.
 
     Args:
         deadline_s: Used where the question sets no `deadline_ms` of its own; the shorter one holds.
+        observe: Hears of each stage as it ends.
 
     Raises:
         DeadlineExceededError: there was no answer in time.
@@ -68,7 +71,7 @@ async def answer(pipeline: Pipeline, question: Question, *, deadline_s: float, e
     """
     own = question.limits.deadline_ms
     deadline = Deadline.after(min(deadline_s, own / 1000) if own else deadline_s)
-    session = Session(deadline, emit, max_cost_usd=question.limits.max_cost_usd)
+    session = Session(deadline, emit, max_cost_usd=question.limits.max_cost_usd, observe=observe)
     everyone = {"session": session}
     asked = {"question": question, **everyone}
     data = {

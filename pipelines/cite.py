@@ -290,8 +290,9 @@ class Citer:
             timeout_s=session.deadline.remaining(),
             cost_left_usd=session.cost_left_usd,
         )
-        result = await self._runner.cite(task)
-        session.record(result.receipt)
+        with session.stage("cite"):
+            result = await self._runner.cite(task)
+            session.record(result.receipt)
         for citation in result.citations:
             session.emit(CitationEvent(citation=citation))
         return {

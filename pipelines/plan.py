@@ -152,7 +152,8 @@ class Planner:
         """Makes the plan and tells the listener."""
         left = session.deadline.remaining()
         task = PlanTask(question=question, timeout_s=left, cost_left_usd=session.cost_left_usd)
-        result = await self._runner.plan(task)
-        session.record(result.receipt)
+        with session.stage("plan"):
+            result = await self._runner.plan(task)
+            session.record(result.receipt)
         session.emit(PlanEvent(plan=result.plan))
         return {"plan": result.plan, "standalone": result.plan.standalone}

@@ -204,7 +204,8 @@ class Pruner:
             timeout_s=session.deadline.remaining(),
             cost_left_usd=session.cost_left_usd,
         )
-        result = await self._runner.prune(task)
-        session.record(result.receipt)
+        with session.stage("prune"):
+            result = await self._runner.prune(task)
+            session.record(result.receipt)
         session.emit(EvidenceEvent(items=result.evidence.items, sufficient=result.evidence.sufficient))
         return {"evidence": result.evidence}

@@ -37,4 +37,5 @@ class Retriever:
     @component.output_types(hits=tuple[Hit, ...])
     async def run_async(self, question: Question, plan: Plan, session: Session) -> dict[str, tuple[Hit, ...]]:
         """Finds at most `top_k` hits, best first, within the question's filter."""
-        return await asyncio.to_thread(self.run, question, plan, session)
+        with session.stage("retrieve"):
+            return await asyncio.to_thread(self.run, question, plan, session)

@@ -221,7 +221,8 @@ class Synthesizer:
         if not evidence.sufficient:
             reason = "no passage was found" if not evidence.items else "the passages found do not seem to answer"
             return {"draft": Draft(status=AnswerStatus.INSUFFICIENT, reasons=(reason,))}
-        return {"draft": await self._writer(question, standalone, evidence, session)}
+        with session.stage("synthesize"):
+            return {"draft": await self._writer(question, standalone, evidence, session)}
 
 
 def shown(quote: str) -> str:
