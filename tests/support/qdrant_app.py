@@ -44,12 +44,36 @@ class Faults:
             return self._fault
 
 
+class Repeats:
+    """Counts the passages that a client wrote though they were there: it embedded them again, or sent them again."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._lock = threading.Lock()
+        self._written = self._again = 0
+
+    def upsert(self, name: str, body: Json) -> Json:
+        """Writes points."""
+        passages = [each["id"] for each in body["points"] if (each.get("payload") or {}).get("level") == "passage"]
+        collection = self._catalogue.get(name)
+        with self._lock:
+            with collection.using() as shard:
+                self._again += len(shard.retrieve(passages, with_payload=False, with_vector=False))
+            self._written += len(passages)
+            return collection.update([wire.upsert(body)], len(body["points"]))
+
+    def counts(self, _: Json) -> Json:
+        """Since the server's start."""
+        return {"passages_written": self._written, "passages_written_again": self._again}
+
+
 Handler = Callable[..., Any]
 
 
 def routes(catalogue: Catalogue, faults: Faults, pause_s: float) -> list[tuple[str, str, Handler]]:
     """Method, path and handler; a handler takes the path's parts, then the body."""
     get = catalogue.get
+    repeats = Repeats(catalogue)
     named = "/collections/{name}"
 
     def of(alias: str, target: str) -> Json:
@@ -77,6 +101,7 @@ def routes(catalogue: Catalogue, faults: Faults, pause_s: float) -> list[tuple[s
 
     return [
         ("PUT", "/faults", faults.set),
+        ("GET", "/counts", repeats.counts),
         ("GET", "/aliases", lambda _: {"aliases": [of(*each) for each in catalogue.aliases.items()]}),
         ("POST", "/collections/aliases", lambda body: catalogue.change_aliases(body["actions"])),
         ("GET", "/collections", lambda _: {"collections": [{"name": name} for name in catalogue.collections]}),
@@ -89,7 +114,7 @@ def routes(catalogue: Catalogue, faults: Faults, pause_s: float) -> list[tuple[s
         ("GET", named, lambda name, _: get(name).info()),
         ("DELETE", named, lambda name, _: catalogue.drop(name)),
         ("PUT", f"{named}/index", lambda name, body: catalogue.index(name, body["field_name"], body["field_schema"])),
-        ("PUT", f"{named}/points", lambda name, body: get(name).update([wire.upsert(body)], len(body["points"]))),
+        ("PUT", f"{named}/points", repeats.upsert),
         ("POST", f"{named}/points/batch", batch),
         ("POST", f"{named}/points/query/batch", query),
         ("POST", f"{named}/points/scroll", scroll),

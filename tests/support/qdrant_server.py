@@ -9,6 +9,7 @@ server understands the same requests, nor anything of its optimiser, HNSW indexe
 or speed. Set STRATA_TEST_QDRANT_URL to run the same tests against a real one.
 
 `PUT /faults` makes the following requests fail: `{"status": 503, "times": 2, "headers": {…}, "delay_s": 0.5}`.
+`GET /counts` tells how many passages were written, and how many of them though they were there already.
 `--pause-s` waits between two operations of one batch, so that readers meet the state between them.
 """
 
@@ -53,6 +54,11 @@ class Qdrant(Server):
             fault |= {"status": status, "headers": {name.replace("_", "-"): value for name, value in headers.items()}}
         key = {"api-key": self._api_key} if self._api_key else {}
         httpx.put(f"{self.url}/faults", json=fault, headers=key).raise_for_status()
+
+    def counts(self) -> dict[str, int]:
+        """`passages_written` since its start, and of them `passages_written_again`, which were there already."""
+        counts: dict[str, int] = httpx.get(f"{self.url}/counts").raise_for_status().json()["result"]
+        return counts
 
     def _options(self) -> dict[str, Any]:
         return {"cwd": ROOT}
