@@ -18,7 +18,7 @@ from services.api.gatekeeper import Gatekeeper
 from services.api.limits import BodyLimit, Slots
 from services.api.metrics import Metrics
 from services.api.middleware import RequestScope
-from services.api.routes import ask, documents, health, jobs, search
+from services.api.routes import ask, documents, health, jobs, keys, search
 from services.api.schemas import JobEvent, NewTexts
 from services.loop import EventLoop
 from services.runtime import Runtime
@@ -76,7 +76,7 @@ def create_app(settings: Settings, runtime: Runtime | None = None) -> FastAPI:
     app.add_middleware(RequestScope)  # added last, so it stands outermost
     problems.install(app)
     docs.install(app)
-    for part in (ask, search, documents, jobs, health):
+    for part in (ask, search, documents, jobs, keys, health):
         app.include_router(part.router)
     app.openapi = _with_schemas(app.openapi)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app

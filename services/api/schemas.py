@@ -25,6 +25,7 @@ from pipelines.core.types import Hit, Limits, Question, Range, Receipt, Scalar, 
 from services.api.limits import UnsupportedMediaTypeError
 
 INT64 = 2**63
+MAX_INT32 = 2**31 - 1
 MAX_FIELDS = 100
 
 

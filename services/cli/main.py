@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pipelines.core.errors import StrataError
-from services.cli import ask, config, doctor, documents, evaluate, ingest, search, serve
+from services.cli import ask, config, doctor, documents, evaluate, ingest, keys, search, serve
 from services.cli.context import GlobalOptions, installed_version
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("ingest")(ingest.ingest)
 app.command("ask")(ask.ask)
 app.command("search")(search.search)
 app.add_typer(documents.app)
+app.add_typer(keys.app)
 app.command("serve")(serve.serve)
 app.add_typer(config.app)
 app.command("doctor")(doctor.doctor)

@@ -29,6 +29,7 @@ CACHED = 10_000
 USED_EVERY = timedelta(minutes=1)
 SECRET_BYTES = 32
 MAX_NAME = 200
+LAST_YEAR = 9000
 
 _FORM = re.compile(r"strata_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 _NOBODY = "0" * 64
@@ -257,6 +258,8 @@ def _check(name: str, rate_per_minute: int | None, expires_at: datetime | None, 
         raise InvalidRequestError(f"A key needs a name of up to {MAX_NAME} printable characters.")
     if rate_per_minute is not None and rate_per_minute < 1:
         raise InvalidRequestError("A rate is at least one request a minute.")
+    if expires_at is not None and expires_at.year > LAST_YEAR:  # another time zone may know no such time
+        raise InvalidRequestError(f"A key expires by the year {LAST_YEAR}, or never.")
     if expires_at is not None and expires_at <= now:
         raise InvalidRequestError("The key would have expired already.")
 
