@@ -154,6 +154,26 @@ class UnforeseenDocumentError(DocumentError):
         super().__init__("Something unforeseen went wrong while this document was prepared; the log has more.")
 
 
+class QuestionLostError(StrataError):
+    """The process that answered a question of a batch died."""
+
+    code = "question_worker_lost"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("The process that answered this question died.")
+
+
+class UnforeseenQuestionError(StrataError):
+    """Answering a question of a batch fell over in a way that nobody foresaw."""
+
+    code = "question_unforeseen"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("Something unforeseen went wrong while this question was answered; the log has more.")
+
+
 class IndexMismatchError(StrataError):
     """The collection was built with another encoder or schema than the configured one."""
 

@@ -1,5 +1,7 @@
 """The state database: documents, jobs, batches, keys, workers and receipts, in SQLite or PostgreSQL."""
 
+from pipelines.core.state.batch_records import NewQuestion, QuestionItem, QuestionResult
+from pipelines.core.state.batches import Batches
 from pipelines.core.state.database import Database, sqlite_url
 from pipelines.core.state.fleet import Fleet, Worker
 from pipelines.core.state.jobs import digest
@@ -28,6 +30,7 @@ from pipelines.core.state.records import (
 __all__ = [
     "AnswerRecord",
     "ApiKey",
+    "Batches",
     "Counts",
     "Database",
     "Deletion",
@@ -42,8 +45,11 @@ __all__ = [
     "JobStatus",
     "Keys",
     "Ledger",
+    "NewQuestion",
     "Once",
     "Page",
+    "QuestionItem",
+    "QuestionResult",
     "QuestionStatus",
     "Submission",
     "WorkItem",

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pipelines.core.access import Labels
+from pipelines.core.access import Labels, Principal
 from pipelines.core.errors import ConflictError, InvalidRequestError, NotFoundError, RepeatedKeyError
 from pipelines.core.state.records import Once
 from pipelines.core.state.tables import JobRow
@@ -58,22 +58,21 @@ def new(
     return row
 
 
-def locked(session: Session, tenant: str, job_id: str) -> JobRow:
+def locked(session: Session, tenant: str, job_id: str, labels: Labels | None = None) -> JobRow:
     """A job, locked for the transaction where the database can: appending, cancelling and deleting take turns.
 
-    Raises:
-        NotFoundError: the tenant has no such job.
-    """
-    return _checked(session.get(JobRow, job_id, with_for_update=True), tenant, job_id)
-
-
-def owned(session: Session, tenant: str, job_id: str) -> JobRow:
-    """A job, to read.
+    Args:
+        labels: Of the reader; `None`: every one.
 
     Raises:
-        NotFoundError: the tenant has no such job.
+        NotFoundError: the tenant has no such job, or the reader does not see it.
     """
-    return _checked(session.get(JobRow, job_id), tenant, job_id)
+    return _checked(session.get(JobRow, job_id, with_for_update=True), tenant, job_id, labels)
+
+
+def owned(session: Session, tenant: str, job_id: str, labels: Labels | None = None) -> JobRow:
+    """A job, to read. As `locked`."""
+    return _checked(session.get(JobRow, job_id), tenant, job_id, labels)
 
 
 def open_to(session: Session, tenant: str, job_id: str) -> JobRow:
@@ -89,7 +88,12 @@ def open_to(session: Session, tenant: str, job_id: str) -> JobRow:
     return row
 
 
-def _checked(row: JobRow | None, tenant: str, job_id: str) -> JobRow:
-    if row is None or row.tenant != tenant:
-        raise NotFoundError(f"There is no job {job_id}.")
+def unknown(job_id: str) -> NotFoundError:
+    """The error for a job that the reader may not know of."""
+    return NotFoundError(f"There is no job {job_id}.")
+
+
+def _checked(row: JobRow | None, tenant: str, job_id: str, labels: Labels | None) -> JobRow:
+    if row is None or row.tenant != tenant or not Principal(labels=labels).covers(row.labels):
+        raise unknown(job_id)
     return row

@@ -1,7 +1,6 @@
 """The ledger: the record of what was accepted and what became of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -140,7 +139,8 @@ class Ledger:
             except IntegrityError as error:  # PostgreSQL: two batches brought the same new document, or key, at once
                 if last:
                     raise ConflictError("Another submission of the same documents is being accepted.") from error
-        return replace(self.job(job_id, tenant), replayed=replayed)
+        with self._database.read() as session:
+            return progress.one(session, tenant, job_id, self._clock(), replayed=replayed)
 
     def delete_document(self, document_id: str, tenant: str) -> Document:
         """Marks a document for deletion in any state; a worker that holds it can no longer bring it back. Idempotent.

@@ -1,7 +1,7 @@
 """How far jobs are: their counts, their items, and what these wait for. Each function runs in one transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Select, and_, func, select, tuple_
@@ -41,9 +41,10 @@ class _Tally:
     growing: bool = False
 
 
-def one(session: Session, tenant: str, job_id: str, now: datetime) -> Job:
+def one(session: Session, tenant: str, job_id: str, now: datetime, *, replayed: bool = False) -> Job:
     """A job with its counts."""
-    return _jobs(session, [jobs.owned(session, tenant, job_id)], now)[0]
+    found = _jobs(session, [jobs.owned(session, tenant, job_id)], now)[0]
+    return replace(found, replayed=True) if replayed else found
 
 
 def page(

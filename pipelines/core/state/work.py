@@ -23,10 +23,11 @@ RETRY_DELAY_S = 2.0
 
 def reap(session: Session, now: datetime, max_attempts: int, *, everyone: bool = False) -> int:
     """Ends the leases of workers that are gone: expired, known to be dead, or all with `everyone`."""
-    owners = session.scalars(select(DocumentRow.lease_owner).where(DocumentRow.lease_token.is_not(None)).distinct())
+    leased = DocumentRow.lease_until.is_not(None)  # by this column, for its index
+    owners = session.scalars(select(DocumentRow.lease_owner).where(leased).distinct())
     dead = [owner for owner in owners if owner is not None and is_dead(owner)]
     gone = or_(DocumentRow.lease_until < now, DocumentRow.lease_owner.in_(dead))
-    statement = select(DocumentRow).where(DocumentRow.lease_token.is_not(None)).with_for_update(skip_locked=True)
+    statement = select(DocumentRow).where(leased).with_for_update(skip_locked=True)
     rows = session.scalars(statement if everyone else statement.where(gone)).all()
     for document in rows:
         _unlease(document)  # `version_uncertain` stays: it may have published
