@@ -96,6 +96,7 @@ def passage(
     tenant: str = "default",
     section: str = "only",
     metadata: dict | None = None,
+    labels: tuple[str, ...] = (),
 ) -> EmbeddedPassage:
     made = Passage(
         id=str(uuid5(NAMESPACE_OID, f"{tenant}/{document}/{version}/{place}")),
@@ -110,6 +111,7 @@ def passage(
         end=place * 100 + len(text),
         text=text,
         metadata=metadata or {},
+        labels=labels,
     )
     return EmbeddedPassage(made, direction(1.0) if vector is None else vector, tenant)
 
@@ -152,7 +154,7 @@ def test_opening_is_idempotent_and_content_survives_reopening(make: Make) -> Non
     assert found(make().open()) == ["d"]
 
 
-@pytest.mark.parametrize("other", [Schema("encoder-two", DIM), Schema("encoder-one", 8), Schema("encoder-one", DIM, 2)])
+@pytest.mark.parametrize("other", [Schema("encoder-two", DIM), Schema("encoder-one", 8), Schema("encoder-one", DIM, 1)])
 def test_another_schema_is_refused_and_both_are_named(make: Make, other: Schema) -> None:
     first = make().open()
     add(first, passage("d"))
@@ -287,6 +289,37 @@ def test_tenants_do_not_see_or_touch_each_other(store: Store) -> None:
 
 
 # --- Searching -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reader", "seen"),
+    [
+        (None, {"open", "red", "blue", "both"}),
+        ((), {"open"}),
+        (("red",), {"open", "red", "both"}),
+        (("blue", "other"), {"open", "blue", "both"}),
+        (("unknown",), {"open"}),
+        (("*",), {"open"}),
+    ],
+)
+@pytest.mark.parametrize("fusion", [FLAT, Fusion(dense=0.01, bm25=0.01, section=5.0)])
+def test_a_reader_sees_what_has_no_label_or_one_of_theirs(
+    store: Store, reader: tuple[str, ...] | None, seen: set[str], fusion: Fusion
+) -> None:
+    for document, labels in {"open": (), "red": ("red",), "blue": ("blue",), "both": ("blue", "red")}.items():
+        parts = (passage(document, place, labels=labels, section=f"part {place}") for place in range(3))
+        add(store, *parts)
+    wanted = Filter(labels=reader)
+    hits = store.search(ask("title of part plain"), limit=50, fusion=fusion, filter=wanted)
+    assert {hit.passage.document_id for hit in hits} == seen
+    assert {hit.passage.labels for hit in hits if hit.passage.document_id == "both"} <= {("blue", "red")}
+
+
+def test_a_replaced_document_has_only_its_new_labels(store: Store) -> None:
+    add(store, passage("a", labels=("red",)))
+    add(store, passage("a", version="v2", labels=("blue",)))
+    assert found(store, labels=("red",)) == []
+    assert found(store, labels=("blue",)) == ["a"]
 
 
 def test_scores_are_the_weighted_reciprocal_ranks(store: Store) -> None:

@@ -25,7 +25,7 @@ class Schema:
 
     encoder: str
     dim: int
-    layout: int = 1
+    layout: int = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,7 @@ class EdgeBackend:
             payload.DOCUMENT: keyword,
             payload.LEVEL: keyword,
             payload.SECTION: keyword,
+            payload.LABELS: keyword,
             payload.REVISION: qdrant.PayloadSchemaType.Integer,
         }
         wanted |= {metadata_key(name): _METADATA_TYPES[kind] for name, kind in settings.metadata_fields.items()}

@@ -71,12 +71,14 @@ class Dialect:
 
 
 def visible(filter: Filter, level: str) -> Where:
-    """What a search with this filter may see of one level: published, of the tenant, and as the filter says.
+    """What a search with this filter may see of one level: published, of the tenant, of its labels, and as it says.
 
     Raises:
         InvalidRequestError: a metadata field has a name that cannot be addressed, or a value that cannot be compared.
     """
     conditions: list[Condition] = [Match(payload.SCOPE, (payload.scope(level, filter.tenant),))]
+    if filter.labels is not None:
+        conditions.append(Match(payload.LABELS, (payload.UNLABELLED, *filter.labels)))
     if filter.document_ids:
         conditions.append(Match(payload.DOCUMENT, filter.document_ids))
     for name, wanted in filter.metadata.items():

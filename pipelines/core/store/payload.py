@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid5
 
+from pipelines.core.access import Labels
 from pipelines.core.errors import InvalidRequestError, MalformedDocumentError
 from pipelines.core.store.base import EmbeddedPassage
 from pipelines.core.types import Passage, Scalar
@@ -25,11 +26,15 @@ SECTION = "section"
 START = "start"
 REVISION = "revision"
 """Rises with every publication of a document; absent while staged."""
+LABELS = "labels"
+"""Access labels, or `UNLABELLED` alone: Qdrant's forms do not agree on how to ask for an empty field."""
 METADATA = "metadata"
 BODY = "body"
 
 PASSAGE_LEVEL = "passage"
 SECTION_LEVEL = "section"
+UNLABELLED = "*"
+"""No access label: it begins with none of the characters that a label begins with."""
 
 _INT64 = 2**63
 _BOOLEANS = {True: "\x00true", False: "\x00false"}
@@ -81,6 +86,7 @@ def encode(item: EmbeddedPassage) -> dict[str, Any]:
         LEVEL: PASSAGE_LEVEL,
         SECTION: section_point(item),
         START: passage.start,
+        LABELS: access(passage.labels),
         METADATA: filterable(passage.metadata),
         BODY: body,
     }
@@ -89,6 +95,11 @@ def encode(item: EmbeddedPassage) -> dict[str, Any]:
 def decode(payload: Mapping[str, Any]) -> Passage:
     """The passage that `encode` was given."""
     return Passage.model_validate_json(payload[BODY])
+
+
+def access(labels: Labels) -> list[str]:
+    """What `LABELS` holds."""
+    return list(labels) or [UNLABELLED]
 
 
 def filterable(metadata: Mapping[str, Scalar | tuple[Scalar, ...]]) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def _point(section_id: str, section: _Section, bm25: Bm25) -> Point:
             payload.DOCUMENT: section.first.document_id,
             payload.VERSION: section.first.version,
             payload.LEVEL: payload.SECTION_LEVEL,
+            payload.LABELS: payload.access(section.first.labels),
             payload.METADATA: payload.filterable({key: tuple(values) for key, values in section.metadata.items()}),
         },
     )

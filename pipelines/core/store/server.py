@@ -171,6 +171,7 @@ class ServerBackend:
             payload.DOCUMENT: keyword,
             payload.LEVEL: keyword,
             payload.SECTION: keyword,
+            payload.LABELS: keyword,
             payload.REVISION: models.PayloadSchemaType.INTEGER,
         }
         wanted |= {metadata_key(name): _METADATA_TYPES[kind] for name, kind in settings.metadata_fields.items()}

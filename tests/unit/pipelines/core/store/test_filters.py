@@ -14,6 +14,12 @@ def test_every_search_is_bound_to_level_and_tenant() -> None:
     assert visible(Filter(tenant="t"), "section").must != visible(Filter(tenant="t"), "passage").must
 
 
+def test_a_reader_with_labels_is_bound_to_them_on_every_level() -> None:
+    for level in ("passage", "section"):
+        assert Match("labels", ("*", "a", "b")) in visible(Filter(labels=("a", "b")), level).must
+        assert Match("labels", ("*",)) in visible(Filter(labels=()), level).must
+
+
 def test_a_tenant_cannot_name_itself_into_another_scope() -> None:
     scopes = {
         visible(Filter(tenant=tenant), level).must
