@@ -40,12 +40,17 @@ class StrataProcess(Server):
         name: Within its cluster; of its log and its heartbeat file in the cluster's folder.
         command: What follows `strata`.
         environment: Added to this process's.
+        own_host: It sees its name as that of its host; needs root. On one host a process knows at once that another
+            one is dead, of another host it has to wait for the end of a lease.
     """
 
     start_s = 120.0
 
-    def __init__(self, name: str, command: tuple[str, ...], folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, command: tuple[str, ...], folder: Path, environment: Mapping[str, str], own_host: bool
+    ) -> None:
         super().__init__()
+        self._prefix = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name] if own_host else []
         self.name, self.folder, self._words = name, folder, command
         self._heartbeat = folder / f"{name}.heartbeat"
         own = {"STRATA_API__PORT": str(self.port), "STRATA_QUEUE__HEARTBEAT_FILE": str(self._heartbeat)}
@@ -71,7 +76,7 @@ class StrataProcess(Server):
         self._end(signal.SIGTERM)
 
     def _command(self) -> list[str]:
-        return runnable(self._words)
+        return [*self._prefix, *runnable(self._words)]
 
     def _options(self) -> dict[str, Any]:
         return {"cwd": ROOT, "env": self._environment}
@@ -93,9 +98,11 @@ class Cluster:
         apis: API processes: `api`, and `api-2` and so on.
         settings: Sections of the configuration, over those that name the servers.
         models: Language models that the stages shall use; the cluster starts them.
+        own_hosts: Every process of Strata believes that it is alone on its host; see `StrataProcess`.
 
     Attributes:
         folder: Of the configuration, the logs and the blobs.
+        database_url: SQLAlchemy address of the state.
         parts: Every process by its name: `redis`, `postgres`, `qdrant`, APIs, workers.
         client: Of the first API, with a key that may do everything.
     """
@@ -107,8 +114,9 @@ class Cluster:
         apis: int = 1,
         settings: Mapping[str, Any] | None = None,
         models: SlowModels | None = None,
+        own_hosts: bool = False,
     ) -> None:
-        self._workers, self._apis, self._models = workers, apis, models
+        self._workers, self._apis, self._models, self._own_hosts = workers, apis, models, own_hosts
         self._sections = dict(settings or {})
         self.key = f"strata-test-{secrets.token_hex(24)}"
         self.redis, self.postgres, self.qdrant = Redis(), Postgres(), Qdrant()
@@ -136,13 +144,16 @@ class Cluster:
         for server in (self.redis, self.postgres, self.qdrant, self._models):
             if server is not None:
                 self._stack.enter_context(server)
+        self.database_url = self.postgres.new_database()
         self._write_configuration()
         environment = {"STRATA_CONFIG": str(self.configuration)}
         subprocess.run(runnable(MIGRATE), env={**os.environ, **environment}, cwd=ROOT, check=True)
-        commands = {API if number == 1 else f"{API}-{number}": SERVE for number in range(1, self._apis + 1)}
+        commands: dict[str, tuple[str, ...]] = {
+            API if number == 1 else f"{API}-{number}": SERVE for number in range(1, self._apis + 1)
+        }
         commands |= {name: worker(*roles) for name, roles in self._workers.items()}
         for name, command in commands.items():
-            self.parts[name] = process = StrataProcess(name, command, self.folder, environment)
+            self.parts[name] = process = StrataProcess(name, command, self.folder, environment, self._own_hosts)
             self._stack.callback(process.kill)
             process.launch()
         self.client = self._stack.enter_context(self.connect())
@@ -153,7 +164,7 @@ class Cluster:
         given: dict[str, Any] = {
             "data_dir": str(self.folder / "data"),
             "index": {"mode": "server", "url": self.qdrant.url},
-            "state": {"url": self.postgres.new_database()},
+            "state": {"url": self.database_url},
             "queue": {"url": self.redis.url},
             "api": {"bootstrap_key": self.key},
             **(self._models.settings if self._models else {}),

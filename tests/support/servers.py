@@ -84,7 +84,7 @@ class Databases:
         name = f"strata_{uuid.uuid4().hex}"
         self._execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
         self._made.append(name)
-        return self._address().set(database=name).render_as_string(hide_password=False)
+        return str(self._address().set(database=name).render_as_string(hide_password=False))
 
     def drop_databases(self) -> None:
         """Removes those that it made."""
