@@ -1,6 +1,7 @@
 """Bytes → common form: the pipeline's first component. The converters themselves are in `indexing.convert`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from haystack import component
@@ -34,11 +35,17 @@ class DocumentReader:
     @component.output_types(documents=Stream[OpenDocument | Rejected])
     def run(self, submissions: Stream[Submission]) -> dict[str, Stream[OpenDocument | Rejected]]:
         """Yields a document as soon as it is open; each must be read before the next is asked for."""
-        return {"documents": Stream(self._open(submission) for submission in submissions)}
+        return {"documents": Stream(self._documents(submissions))}
 
-    def _open(self, submission: Submission) -> OpenDocument | Rejected:
+    def _documents(self, submissions: Iterable[Submission]) -> Iterator[OpenDocument | Rejected]:
+        for submission in submissions:
+            with ExitStack() as stack:  # a local copy lasts until the next document is asked for
+                yield self._open(submission, stack)
+
+    def _open(self, submission: Submission, stack: ExitStack) -> OpenDocument | Rejected:
         try:
-            converted = self._converter.convert(SourceFile(submission.path, submission.name))
+            path = stack.enter_context(self._blobs.local(submission.blob_key))
+            converted = self._converter.convert(SourceFile(path, submission.name))
         except Exception as error:  # one document's boundary: a parser may raise anything
             return rejected(submission, error)
         return OpenDocument(

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
-from pipelines.core.errors import MalformedDocumentError, StrataError
+from pipelines.core.errors import BlobsUnavailableError, MalformedDocumentError, StrataError
 from pipelines.core.store import DocumentVersion, EmbeddedPassage
 from pipelines.core.types import Passage, Scalar
 
@@ -31,7 +30,7 @@ class Submission:
 
     Attributes:
         version: See `indexing.identity.document_version`.
-        path: Where its bytes are.
+        blob_key: Where its bytes are; see `BlobStore`.
         name: File name as submitted; its ending tells the format.
         title: Title to use instead of the document's own.
     """
@@ -40,7 +39,7 @@ class Submission:
     tenant: str
     source: str
     version: str
-    path: Path
+    blob_key: str
     name: str
     title: str | None = None
     metadata: dict[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict)
@@ -113,8 +112,9 @@ def rejected(submission: Submission, error: Exception) -> Rejected:
 
     Raises:
         OSError: the disk failed, which is no fault of the document.
+        BlobsUnavailableError: nor is this.
     """
-    if isinstance(error, OSError):
+    if isinstance(error, OSError | BlobsUnavailableError):
         raise error
     if isinstance(error, StrataError):
         return Rejected(submission, error)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from indexing.identity import document_id, document_version
 from indexing.stream import Indexed, Outcome
 from indexing.stream import Submission as PipelineSubmission
-from pipelines.core.blobs import FolderBlobs
+from pipelines.core.blobs import BlobStore
 from pipelines.core.errors import (
     DocumentTooLargeError,
     MalformedDocumentError,
@@ -69,7 +69,7 @@ class Ingestion:
         settings: Settings,
         *,
         ledger: Ledger,
-        blobs: FolderBlobs,
+        blobs: BlobStore,
         store: Callable[[], Store],
         run: RunPipeline,
         fingerprint: str,
@@ -219,7 +219,7 @@ class Ingestion:
                     tenant=item.tenant,
                     source=item.source,
                     version=item.fingerprint,
-                    path=self._blobs.local_path(item.blob_key),
+                    blob_key=item.blob_key,
                     name=item.name,
                     title=str(title) if title else None,
                     metadata={key: value for key, value in item.metadata.items() if key != TITLE_KEY},
@@ -233,6 +233,11 @@ class Ingestion:
         if not item.blob_key or not self._blobs.exists(item.blob_key):
             return MalformedDocumentError("The file could not be read from disk; check its permissions and try again.")
         return None
+
+    def turn(self, stop: threading.Event) -> bool:
+        """One turn; see `services.work.Work`. Raises as `work` does."""
+        self.work(stop=stop)
+        return self._ledger.counts().documents[DocumentStatus.QUEUED] > 0
 
     def delete_marked(self) -> int:
         """Removes documents that are marked for deletion and held by nobody; returns how many."""

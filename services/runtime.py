@@ -4,23 +4,27 @@ import asyncio
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from pipelines.core.blobs import FolderBlobs
+from pipelines.core.blobs import BlobStore, make_blobs
 from pipelines.core.encoders import Encoder
-from pipelines.core.errors import InvalidRequestError, RequestTooLargeError, StateUnavailableError
+from pipelines.core.errors import InvalidRequestError, OverloadedError, RequestTooLargeError, StateUnavailableError
 from pipelines.core.events import Emit, ignore
 from pipelines.core.models import IN_PROCESS, ModelTiers, check, provider_of
-from pipelines.core.settings import Settings, StageName
-from pipelines.core.state import Database, Fleet, Keys, Ledger, sqlite_url
+from pipelines.core.settings import Role, Settings, StageName
+from pipelines.core.state import Batches, Database, Fleet, Keys, Ledger, sqlite_url
 from pipelines.core.store import Fusion, RankedQuery, Schema, Store, make_store
+from pipelines.core.tracing import note, span
 from pipelines.core.types import Answer, Filter, Hit, Question
+from services.batch import BatchAnswering
 from services.config import config_version
 from services.ingestion import Ingestion
 from services.loop import EventLoop
+from services.metrics import Metrics
+from services.work import Work
 
 if TYPE_CHECKING:
     from haystack import Pipeline
@@ -28,8 +32,12 @@ if TYPE_CHECKING:
     from indexing.convert import FileConverter
     from indexing.stream import Outcome
     from indexing.stream import Submission as PipelineSubmission
+    from pipelines.cite import EncoderCiter
     from pipelines.core.tasks import Runner
+    from pipelines.plan import ContextPlanner
+    from pipelines.prune import EncoderPruner
     from pipelines.synthesize import Writer
+    from services.queue.client import QueueClient
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -44,13 +52,17 @@ class Runtime:
     Building one reads nothing and loads nothing. Use it as a context manager, or call `close`; in an event loop that
     asked questions, `await aclose()`.
 
+    Args:
+        remote_stages: The small stages run on workers, by way of `queue`, which is to be started first.
+
     Raises:
         ConfigurationError: a stage's model is unknown, cannot do the stage's job, or lacks its key.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, remote_stages: bool = False) -> None:
         check(settings.models, settings.stages)
         self.settings = settings
+        self._remote_stages = remote_stages
         self.config_version = config_version(settings)
         self._building = threading.RLock()
         self._closers: list[Callable[[], None]] = []
@@ -67,12 +79,17 @@ class Runtime:
     @cached_property
     def tiers(self) -> ModelTiers:
         """The models of the configuration; LiteLLM loads on first use."""
-        return ModelTiers(self.settings.models, self.settings.model_calls)
+        return ModelTiers(self.settings.models, self.settings.model_calls, observe=self.metrics.called)
 
     @cached_property
-    def blobs(self) -> FolderBlobs:
+    def metrics(self) -> Metrics:
+        """The figures of this process."""
+        return Metrics(self.config_version)
+
+    @cached_property
+    def blobs(self) -> BlobStore:
         """Submitted files and source texts."""
-        return FolderBlobs(self.settings.data_dir / "blobs")
+        return make_blobs(self.settings.blobs, self.settings.data_dir)
 
     @cached_property
     def database(self) -> Database:
@@ -97,6 +114,22 @@ class Runtime:
     def keys(self) -> Keys:
         """API keys."""
         return Keys(self.database)
+
+    @cached_property
+    def batch_ledger(self) -> Batches:
+        """Batches of questions, as they are recorded."""
+        return Batches(self.database, max_attempts=self.settings.batch.max_attempts)
+
+    @cached_property
+    def batches(self) -> BatchAnswering:
+        """Answers batches of questions."""
+        return BatchAnswering(
+            self.batch_ledger,
+            ask=self.ask,
+            loop=lambda: self.loop,
+            concurrency=self.settings.batch.concurrency,
+            lease_s=self.settings.ingest.lease_s,
+        )
 
     @cached_property
     def fleet(self) -> Fleet:
@@ -165,16 +198,43 @@ class Runtime:
 
     @cached_property
     def runner(self) -> "Runner":
-        """Where the small stages run: here."""
-        from pipelines.cite import EncoderCiter, ModelCiter
+        """Where the small stages run: here, or on workers."""
+        return self.queue.runner if self._remote_stages else self.inline
+
+    @cached_property
+    def queue(self) -> "QueueClient":
+        """The way to the workers."""
+        from services.queue.client import QueueClient
+        from services.queue.lesser import LesserWays
+
+        planner, pruner, citer = self._in_process
+        lesser = LesserWays(self.settings.stages, planner=planner, pruner=pruner, citer=citer)
+        return QueueClient(self.settings, lesser)
+
+    @cached_property
+    def _in_process(self) -> "tuple[ContextPlanner, EncoderPruner, EncoderCiter]":
+        """The small stages without language models; their encoders load on first use."""
+        from pipelines.cite import EncoderCiter
+        from pipelines.plan import ContextPlanner
+        from pipelines.prune import EncoderPruner
+
+        settings = self.settings
+        return (
+            ContextPlanner(settings.plan),
+            EncoderPruner(self._encoder_of("prune"), settings.prune),
+            EncoderCiter(self._encoder_of("cite"), settings.cite),
+        )
+
+    @cached_property
+    def inline(self) -> "Runner":
+        """Runs the small stages here."""
+        from pipelines.cite import ModelCiter
         from pipelines.core.tasks import InlineRunner
-        from pipelines.plan import ContextPlanner, ModelPlanner
-        from pipelines.prune import EncoderPruner, ModelPruner
+        from pipelines.plan import ModelPlanner
+        from pipelines.prune import ModelPruner
 
         settings, tiers = self.settings, self.tiers
-        planner = ContextPlanner(settings.plan)
-        pruner = EncoderPruner(self._encoder_of("prune"), settings.prune)
-        citer = EncoderCiter(self._encoder_of("cite"), settings.cite)
+        planner, pruner, citer = self._in_process
         plan, prune, cite = (self._model_of("plan"), self._model_of("prune"), self._model_of("cite"))
         return InlineRunner(
             plan=ModelPlanner(tiers, plan, settings.plan, planner) if plan else planner,
@@ -217,23 +277,74 @@ class Runtime:
         self.tiers.warm_up()
         _ = self.answer_pipeline
 
+    def warm_up_roles(self, roles: Iterable[Role]) -> None:
+        """Loads the models that a worker of these roles needs, and no other. Connects to nothing."""
+        for role in roles:
+            if role == "plan" or role == "prune" or role == "cite":
+                _ = self.inline
+                if self._model_of(role):
+                    self.tiers.warm_up()
+                if role != "plan":  # decides, or steps in where the stage's model fails
+                    self._encoder_of(role).warm_up()
+            elif role == "answers":
+                self.tiers.warm_up()
+                self.encoder.warm_up()
+            elif role == "ingest":
+                self.encoder.warm_up()
+
+    @cached_property
+    def turns(self) -> Mapping[Role, Work]:
+        """What the ledger roles do. Their parts are built at the first turn, which may find a dependency away."""
+        return {
+            "ingest": lambda stop: self.ingestion.turn(stop),
+            "answers": lambda stop: self.answering.turn(stop),
+        }
+
     async def ask(self, question: Question, emit: Emit = ignore) -> Answer:
         """Answers a question and keeps its receipt.
 
         Raises:
             InvalidRequestError: the question is empty, or larger than the settings allow.
+            OverloadedError: see `admit`.
             StrataError: see `pipelines.answer.answer`.
         """
         self.check(question)
-        pipeline = await asyncio.to_thread(self._ready_pipeline)
-        from pipelines.answer import answer
+        self.admit()
+        with self.metrics.answering(), span("question") as current:
+            pipeline = await asyncio.to_thread(self._ready_pipeline)
+            from pipelines.answer import answer
 
-        result = await answer(pipeline, question, deadline_s=self.settings.answer.deadline_s, emit=emit)
+            result = await answer(
+                pipeline,
+                question,
+                deadline_s=self.settings.answer.deadline_s,
+                emit=emit,
+                observe=self.metrics.stage,
+            )
+            note(current, {"strata.answer_id": result.id, "strata.status": result.status.value})
+        self.metrics.answered(result)
+        if self.settings.telemetry.log_content:
+            logger.info("answer %s: question %r, answer %r", result.id, question.text, result.text)
         try:
             await asyncio.to_thread(self.ledger.record, question.filter.tenant, result)
         except StateUnavailableError as error:  # the answer is there and may have been paid for
             logger.warning("the receipt of answer %s was not kept: %s", result.id, error.detail)
         return result
+
+    def admit(self) -> None:
+        """Refuses questions before anything is spent on them, while the model that writes is known to be away.
+
+        Raises:
+            OverloadedError: it and its fallbacks are, and `synthesize.when_away` does not have sentences quoted.
+        """
+        model = self._model_of("synthesize")
+        if model is None or self.settings.synthesize.when_away == "quote":
+            return
+        if away_s := self.tiers.away_for_s(model):
+            raise OverloadedError(
+                f"The model `{model}`, which writes answers, is not available at the moment; try again later.",
+                retry_after_s=away_s,
+            )
 
     def _ready_pipeline(self) -> "Pipeline":
         with self._building:
@@ -287,7 +398,9 @@ class Runtime:
         loop.close()
 
     async def aclose(self) -> None:
-        """Closes model connections in the loop that used them, then everything else."""
+        """Closes model connections and the queue in the loop that used them, then everything else."""
+        if "queue" in self.__dict__:
+            await self.queue.aclose()
         if "tiers" in self.__dict__:
             await self.tiers.aclose()
         self.close()

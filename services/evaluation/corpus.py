@@ -17,7 +17,7 @@ from indexing.split import PassageSplitter, Splitter
 from indexing.stream import Outcome, Rejected, Stream, Submission
 from indexing.write import PassageWriter
 from pipelines.core.encoders import Encoder
-from pipelines.core.settings import IndexSettings, Settings, StateSettings
+from pipelines.core.settings import BlobSettings, IndexSettings, Settings, StateSettings
 from pipelines.core.types import DEFAULT_TENANT
 from services.evaluation.sets import CorpusDocument, EvaluationSet
 from services.runtime import Runtime
@@ -46,7 +46,8 @@ def corpus_settings(settings: Settings, evaluated: EvaluationSet, root: Path) ->
     shaping = [evaluated.corpus_sha256, encoder.fingerprint, LAYOUT, settings.split.model_dump(), index.model_dump()]
     digest = hashlib.sha256(json.dumps(shaping, default=str).encode()).hexdigest()[:12]
     folder = root / f"{evaluated.name}-{digest}"
-    return settings.model_copy(update={"data_dir": folder, "index": index, "state": StateSettings()})
+    own = {"data_dir": folder, "index": index, "state": StateSettings(), "blobs": BlobSettings()}
+    return settings.model_copy(update=own)
 
 
 class CorpusIndex:
@@ -130,7 +131,7 @@ class CorpusIndex:
                 split=settings.split,
                 encoder=self._runtime.encoder.fingerprint,
             ),
-            path=self._evaluated.corpus_path,
+            blob_key="",  # nothing reads it: see `_pipeline`
             name=document.id,
             title=document.title,
             metadata=dict(document.meta),

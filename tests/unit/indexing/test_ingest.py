@@ -54,7 +54,7 @@ class Ingest:
             tenant="default",
             source=name,
             version=version,
-            path=self.blobs.local_path(blob.key),
+            blob_key=blob.key,
             name=name,
             title=title,
             metadata={"year": 2024},
@@ -190,7 +190,7 @@ def test_a_disk_that_fails_is_no_fault_of_the_document(path: Ingest, monkeypatch
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pipelines.core.blobs.FolderTextWriter.write", full)
+    monkeypatch.setattr("pipelines.core.blobs.folder.FolderTextWriter.write", full)
     with pytest.raises(OSError, match="No space left"):
         path.ingest(path.submission("a.md", "text"))
     assert path.outcomes == []
@@ -198,7 +198,7 @@ def test_a_disk_that_fails_is_no_fault_of_the_document(path: Ingest, monkeypatch
 
 def test_a_version_that_fails_leaves_the_old_one(path: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
     path.ingest(path.submission("a.md", "Old text."))
-    write = "pipelines.core.blobs.FolderTextWriter.write"
+    write = "pipelines.core.blobs.folder.FolderTextWriter.write"
     calls: list[str] = []
 
     def failing(self: object, piece: str) -> None:

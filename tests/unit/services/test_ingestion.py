@@ -191,7 +191,7 @@ def test_a_full_disk_fails_the_submission_not_the_document(service: Service, mon
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pipelines.core.blobs._settle", full)
+    monkeypatch.setattr("pipelines.core.blobs.folder._settle", full)
     with pytest.raises(OSError, match="No space left"):
         service.accept(a="Text.")
     assert service.ledger.documents(TENANT).items == ()
@@ -403,7 +403,8 @@ def test_what_a_killed_process_left_is_taken_up_at_once(service: Service) -> Non
 def test_unused_blobs_are_swept(service: Service) -> None:
     stray = service.blobs.put([b"stray"])
     fresh = service.blobs.put([b"fresh"])
-    os.utime(service.blobs.local_path(stray.key), (0, 0))
+    with service.blobs.local(stray.key) as path:
+        os.utime(path, (0, 0))
     service.accept(a="Text.")
     service.work()
     assert (service.blobs.exists(stray.key), service.blobs.exists(fresh.key)) == (False, True)
