@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -52,6 +52,7 @@ class StrataProcess(Server):
         super().__init__()
         self._prefix = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name] if own_host else []
         self.name, self.folder, self._words = name, folder, command
+        self._lives: list[int] = []
         self._heartbeat = folder / f"{name}.heartbeat"
         own = {"STRATA_API__PORT": str(self.port), "STRATA_QUEUE__HEARTBEAT_FILE": str(self._heartbeat)}
         self._environment = {**os.environ, **environment, **own}
@@ -70,16 +71,25 @@ class StrataProcess(Server):
         """Starts it without waiting."""
         self._heartbeat.unlink(missing_ok=True)
         super().launch()
+        assert self.process is not None
+        self._lives.append(self.process.pid)
 
     def stop(self) -> None:
         """SIGTERM, and the wait for its end."""
         self._end(signal.SIGTERM)
 
+    def clear(self) -> None:
+        """SIGKILL, also of what its lives may have left: each was the first process of a group."""
+        self.kill()
+        for group in self._lives:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+
     def _command(self) -> list[str]:
         return [*self._prefix, *runnable(self._words)]
 
     def _options(self) -> dict[str, Any]:
-        return {"cwd": ROOT, "env": self._environment}
+        return {"cwd": ROOT, "env": self._environment, "start_new_session": True}
 
     def _answers(self) -> bool:
         if self._words[0] != SERVE[0]:
@@ -154,7 +164,7 @@ class Cluster:
         commands |= {name: worker(*roles) for name, roles in self._workers.items()}
         for name, command in commands.items():
             self.parts[name] = process = StrataProcess(name, command, self.folder, environment, self._own_hosts)
-            self._stack.callback(process.kill)
+            self._stack.callback(process.clear)
             process.launch()
         self.client = self._stack.enter_context(self.connect())
         for name in commands:
