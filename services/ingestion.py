@@ -13,6 +13,7 @@ from typing import BinaryIO
 from indexing.identity import document_id, document_version
 from indexing.stream import Indexed, Outcome
 from indexing.stream import Submission as PipelineSubmission
+from pipelines.core.access import Labels
 from pipelines.core.blobs import BlobStore
 from pipelines.core.errors import (
     DocumentTooLargeError,
@@ -47,12 +48,14 @@ class NewDocument:
         content: Its bytes: a path, or an open stream that is read once.
         source: Names it within its tenant; submitting the same source again replaces the document.
         metadata: Fields to filter by; `title` is shown instead of the document's own.
+        labels: Access labels; see `pipelines.core.access`.
     """
 
     content: Path | BinaryIO
     name: str
     source: str
     metadata: Mapping[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict)
+    labels: Labels = ()
 
 
 class Ingestion:
@@ -79,13 +82,17 @@ class Ingestion:
         self._recovering = threading.Lock()
         self._recovered = False
 
-    def accept(self, tenant: str, documents: Iterable[NewDocument]) -> Job:
+    def accept(self, tenant: str, documents: Iterable[NewDocument], *, labels: Labels | None = None) -> Job:
         """Stores the bytes, then records the batch, all of it or nothing.
 
         A file that is too large or cannot be read is accepted as well: it ends as failed, with the reason, and the
         others go on.
+
+        Args:
+            labels: Access labels of whoever submits; `None`: every one.
         """
-        return self._ledger.accept(tenant, [self._submission(tenant, document) for document in documents])
+        submissions = [self._submission(tenant, document) for document in documents]
+        return self._ledger.accept(tenant, submissions, labels=labels)
 
     def _submission(self, tenant: str, document: NewDocument) -> Submission:
         sha256, size, key = self._keep(document.content)
@@ -104,8 +111,10 @@ class Ingestion:
                 metadata,
                 split=self._settings.split,
                 encoder=self._fingerprint,
+                labels=document.labels,
             ),
             metadata=metadata,
+            labels=document.labels,
         )
 
     def _keep(self, content: Path | BinaryIO) -> tuple[str, int, str]:
@@ -223,6 +232,7 @@ class Ingestion:
                     name=item.name,
                     title=str(title) if title else None,
                     metadata={key: value for key, value in item.metadata.items() if key != TITLE_KEY},
+                    labels=item.labels,
                 )
             item = next(items, None)
 

@@ -280,7 +280,7 @@ class Runtime:
     def warm_up_roles(self, roles: Iterable[Role]) -> None:
         """Loads the models that a worker of these roles needs, and no other. Connects to nothing."""
         for role in roles:
-            if role == "plan" or role == "prune" or role == "cite":
+            if role in ("plan", "prune", "cite"):
                 _ = self.inline
                 if self._model_of(role):
                     self.tiers.warm_up()
@@ -292,13 +292,17 @@ class Runtime:
             elif role == "ingest":
                 self.encoder.warm_up()
 
-    @cached_property
+    @property
     def turns(self) -> Mapping[Role, Work]:
         """What the ledger roles do. Their parts are built at the first turn, which may find a dependency away."""
-        return {
-            "ingest": lambda stop: self.ingestion.turn(stop),
-            "answers": lambda stop: self.answering.turn(stop),
-        }
+
+        def ingest(stop: threading.Event) -> bool:
+            return self.ingestion.turn(stop)
+
+        def answers(stop: threading.Event) -> bool:
+            return self.batches.turn(stop)
+
+        return {"ingest": ingest, "answers": answers}
 
     async def ask(self, question: Question, emit: Emit = ignore) -> Answer:
         """Answers a question and keeps its receipt.

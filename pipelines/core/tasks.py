@@ -34,17 +34,22 @@ class Task(Value):
         return min(self.timeout_s * IN_PROCESS_SHARE, timeout_s)
 
 
+class Result(Value):
+    """What a stage gives back, and what it took."""
+
+    receipt: StageReceipt
+
+
 class PlanTask(Task):
     """Make the question stand alone and write queries."""
 
     question: Question
 
 
-class PlanResult(Value):
+class PlanResult(Result):
     """The plan; `plan.queries[0]` is the question as asked."""
 
     plan: Plan
-    receipt: StageReceipt
 
 
 class PruneTask(Task):
@@ -55,11 +60,10 @@ class PruneTask(Task):
     hits: tuple[Hit, ...]
 
 
-class PruneResult(Value):
+class PruneResult(Result):
     """The evidence; never empty while there were hits."""
 
     evidence: Evidence
-    receipt: StageReceipt
 
 
 class CiteTask(Task):
@@ -70,7 +74,7 @@ class CiteTask(Task):
     evidence: Evidence
 
 
-class CiteResult(Value):
+class CiteResult(Result):
     """The text with verified markers, numbered by first appearance.
 
     Attributes:
@@ -80,7 +84,6 @@ class CiteResult(Value):
     text: str
     citations: tuple[Citation, ...]
     unsupported: tuple[str, ...]
-    receipt: StageReceipt
 
 
 PlanStage = Callable[[PlanTask], Awaitable[PlanResult]]
@@ -91,9 +94,17 @@ CiteStage = Callable[[CiteTask], Awaitable[CiteResult]]
 class Runner(Protocol):
     """Where the small stages run. The question path does not know."""
 
-    plan: PlanStage
-    prune: PruneStage
-    cite: CiteStage
+    @property
+    def plan(self) -> PlanStage:
+        """Makes the plan."""
+
+    @property
+    def prune(self) -> PruneStage:
+        """Chooses the evidence."""
+
+    @property
+    def cite(self) -> CiteStage:
+        """Verifies the citations."""
 
 
 class InlineRunner:

@@ -22,6 +22,7 @@ from services.api.routes import ask, documents, health, jobs, keys, search
 from services.api.schemas import JobEvent, NewTexts
 from services.loop import EventLoop
 from services.runtime import Runtime
+from services.work import Nudge
 from services.worker.embedded import EmbeddedWorker
 
 _NAMED: dict[str, Any] = {
@@ -41,7 +42,7 @@ def create_app(settings: Settings, runtime: Runtime | None = None) -> FastAPI:
     Raises:
         ConfigurationError: see `Runtime`.
     """
-    parts = runtime or Runtime(settings)
+    parts = runtime or Runtime(settings, remote_stages=settings.distributed)
     gatekeeper = Gatekeeper(settings, lambda: parts.keys)
 
     @asynccontextmanager
@@ -49,15 +50,11 @@ def create_app(settings: Settings, runtime: Runtime | None = None) -> FastAPI:
         try:
             parts.loop = EventLoop.running()
             await asyncio.to_thread(parts.warm_up)
-            worker = EmbeddedWorker(parts)
-            await asyncio.to_thread(worker.start)
-            app.state.context = Context(
-                parts, worker, Metrics(parts.ledger), Slots(settings.api.max_concurrent_questions)
-            )
-            try:
+            async with _workers(parts) as (worker, nudge):
+                app.state.context = Context(
+                    parts, worker, nudge, Metrics(parts.ledger), Slots(settings.api.max_concurrent_questions)
+                )
                 yield
-            finally:
-                await asyncio.to_thread(worker.stop, settings.api.shutdown_s)
         finally:
             await gatekeeper.aclose()
             await parts.aclose()
@@ -80,6 +77,21 @@ def create_app(settings: Settings, runtime: Runtime | None = None) -> FastAPI:
         app.include_router(part.router)
     app.openapi = _with_schemas(app.openapi)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
+
+
+@asynccontextmanager
+async def _workers(parts: Runtime) -> AsyncIterator[tuple[EmbeddedWorker | None, Nudge]]:
+    """Whoever does the work behind the API: a worker in this process, or those at the other end of the queue."""
+    if parts.settings.distributed:
+        await parts.queue.start()  # the runtime closes it
+        yield None, parts.queue.nudge
+        return
+    worker = EmbeddedWorker(parts)
+    await asyncio.to_thread(worker.start)
+    try:
+        yield worker, worker.nudge
+    finally:
+        await asyncio.to_thread(worker.stop, parts.settings.api.shutdown_s)
 
 
 def _with_schemas(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:

@@ -9,15 +9,22 @@ from pipelines.core.settings import Settings
 from services.api.limits import Slots
 from services.api.metrics import Metrics
 from services.runtime import Runtime
+from services.work import Nudge
 from services.worker.embedded import EmbeddedWorker
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The parts of the app."""
+    """The parts of the app.
+
+    Attributes:
+        worker: Does the work behind the API; `None` where processes of their own do it.
+        nudge: Tells the workers of work that was accepted.
+    """
 
     runtime: Runtime
-    worker: EmbeddedWorker
+    worker: EmbeddedWorker | None
+    nudge: Nudge
     metrics: Metrics
     slots: Slots
 
@@ -25,6 +32,15 @@ class Context:
     def settings(self) -> Settings:
         """The runtime's settings."""
         return self.runtime.settings
+
+    def admit(self) -> None:
+        """Lets a question in, or refuses it before any work is done.
+
+        Raises:
+            OverloadedError: too many wait for the workers of some stage.
+        """
+        if self.settings.distributed:
+            self.runtime.queue.check()
 
 
 def _context(request: Request) -> Context:

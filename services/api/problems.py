@@ -37,6 +37,8 @@ STATUS: dict[type[StrataError], int] = {
     errors.DocumentTooLargeError: 413,
     errors.IndexMismatchError: 503,
     errors.IndexUnavailableError: 503,
+    errors.OverloadedError: 503,
+    errors.QueueUnavailableError: 503,
     errors.StateUnavailableError: 503,
     errors.ModelError: 502,
     errors.ModelUnavailableError: 503,

@@ -25,7 +25,7 @@ def serve(settings: Settings) -> None:
     """
     _log_to_stderr()
     api = settings.api
-    with Runtime(settings) as runtime:
+    with Runtime(settings, remote_stages=settings.distributed) as runtime:
         require_a_key(settings, lambda: runtime.keys)
         runtime.warm_up()  # here, so that what is wrong is raised to the caller instead of logged by uvicorn
         app = create_app(settings, runtime)
@@ -43,7 +43,7 @@ def serve(settings: Settings) -> None:
     context = getattr(app.state, "context", None)
     if context is None:
         raise StrataError("The service did not start; its log says why.")
-    if not context.worker.stopped:
+    if context.worker is not None and not context.worker.stopped:
         # Python waits for the worker's thread, which may sit in one file's conversion for minutes. The ledger gives
         # its work back at the next start.
         logging.shutdown()

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pipelines.core.errors import StrataError
-from services.cli import ask, config, doctor, documents, evaluate, ingest, keys, search, serve
+from services.cli import ask, config, doctor, documents, evaluate, ingest, keys, migrate, search, serve, worker
 from services.cli.context import GlobalOptions, installed_version
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app.command("search")(search.search)
 app.add_typer(documents.app)
 app.add_typer(keys.app)
 app.command("serve")(serve.serve)
+app.command("worker")(worker.worker)
+app.command("migrate")(migrate.migrate)
 app.add_typer(config.app)
 app.command("doctor")(doctor.doctor)
 app.command("evaluate")(evaluate.evaluate)

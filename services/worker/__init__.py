@@ -1,1 +1,5 @@
-"""Background work on Celery."""
+"""Worker processes: the small stages as Celery tasks, and what stands in the state database."""
+
+from services.worker.process import run
+
+__all__ = ["run"]

@@ -2,50 +2,45 @@
 
 import logging
 import threading
+import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-from celery.concurrency.thread import TaskPool
-from celery.worker import WorkController
-
+from pipelines.core.settings import Role
+from services.queue.app import build_app
+from services.queue.names import queue_name, task_name
 from services.runtime import Runtime
-from services.worker.app import INGEST, build_app, nudge, register_ingest
-from services.worker.ingester import Ingester
+from services.worker.celery import CeleryWorker
+from services.worker.tasks import register_turns
+from services.worker.turns import Turns
 
 READY_S = 30.0
 
 logger = logging.getLogger(__name__)
 
 
-class _Threads(TaskPool):  # type: ignore[misc]  # Celery ships no types
-    """Celery's thread pool, its threads bound to the worker's app: they look tasks up in the process's default one."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.executor = ThreadPoolExecutor(self.limit, "strata-ingest", initializer=self.app.set_current)
-
-
 class EmbeddedWorker:
-    """Ingests in a background thread, sharing this process's encoder and index. Installs no signal handlers.
+    """Does what the ledger holds in background threads, sharing this process's encoder and index.
 
-    Ingestion takes one thread: a forward pass already uses every core, and the embedded index has one writer.
+    Each role takes one thread: a forward pass already uses every core, and the embedded index has one writer. Installs
+    no signal handlers.
     """
 
     def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._ingester = Ingester(runtime.ingestion, runtime.ledger)
-        self._app = build_app(runtime.settings.queue, queue=f"{INGEST}.{uuid.uuid4().hex[:8]}")
-        register_ingest(self._app, self._ingester)
-        self._ready = threading.Event()
-        self._controller: Any = None
+        settings = runtime.settings.queue
+        self._prefix = f"{settings.prefix}-{uuid.uuid4().hex[:8]}"
+        self._app = build_app(settings, roles=runtime.turns, prefix=self._prefix)
+        self._turns = {role: Turns(role, work, poll_s=settings.poll_s) for role, work in runtime.turns.items()}
+        for role, turns in self._turns.items():
+            register_turns(self._app, role, turns)
+        self._celery: CeleryWorker | None = None
         self._thread: threading.Thread | None = None
         self._stopped = True
 
     @property
     def running(self) -> bool:
         """Whether the worker takes work."""
-        return self._ready.is_set() and self._thread is not None and self._thread.is_alive()
+        alive = self._thread is not None and self._thread.is_alive()
+        return alive and self._celery is not None and self._celery.ready.is_set()
 
     @property
     def stopped(self) -> bool:
@@ -54,8 +49,8 @@ class EmbeddedWorker:
 
     @property
     def failing(self) -> bool:
-        """Whether ingestion as a whole fails, and is tried again after a pause."""
-        return self._ingester.failing
+        """Whether some role's work as a whole fails, and is tried again after a pause."""
+        return any(turns.failing for turns in self._turns.values())
 
     def start(self) -> None:
         """Starts the worker and has it look for work: its first turn frees what a killed process held.
@@ -65,27 +60,22 @@ class EmbeddedWorker:
         """
         for name in ("celery", "kombu"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        self._controller = WorkController(
-            app=self._app,
-            pool=_Threads,
-            concurrency=1,
-            without_mingle=True,
-            without_gossip=True,
-            without_heartbeat=True,
-            ready_callback=lambda _: self._ready.set(),
-        )
-        self._thread = threading.Thread(target=self._controller.start, name="strata-worker", daemon=True)
+        self._celery = CeleryWorker(self._app, len(self._turns))
+        self._thread = threading.Thread(target=self._celery.run, name="strata-worker", daemon=True)
         self._stopped = False
         self._thread.start()
-        if not self._ready.wait(READY_S):
+        if not self._celery.ready.wait(READY_S):
             raise RuntimeError("the embedded worker did not start")
-        self.nudge()
+        for turns in self._turns.values():
+            turns.start()
 
-    def nudge(self) -> None:
-        """Says that there is work. Never fails: the ledger has it, and the next nudge brings it up again."""
+    def nudge(self, role: Role, items: int = 1) -> None:
+        """See `services.work.Nudge`."""
+        if items <= 0:
+            return
         try:
-            nudge(self._app)
-        except Exception as error:
+            self._app.send_task(task_name(role), queue=queue_name(self._prefix, role))
+        except Exception as error:  # the boundary of the process; the next look finds the work
             logger.warning("the queue could not be reached (%s); accepted work waits", type(error).__name__)
 
     def stop(self, timeout_s: float) -> None:
@@ -93,17 +83,20 @@ class EmbeddedWorker:
 
         What has not ended then (see `stopped`) fails once the index is closed, and is given back.
         """
-        self._ingester.stop.set()
-        if self._thread is None:
+        for turns in self._turns.values():
+            turns.end()
+        if self._celery is None or self._thread is None:
             return
-        # The controller waits for the running task, so its stop has a thread of its own.
-        stopper = threading.Thread(target=self._controller.stop, name="strata-worker-stop", daemon=True)
+        end = time.monotonic() + timeout_s
+        # The controller waits for the running tasks, so its stop has a thread of its own.
+        stopper = threading.Thread(target=self._celery.stop, name="strata-worker-stop", daemon=True)
         stopper.start()
-        stopper.join(timeout_s)
-        self._thread.join(0 if stopper.is_alive() else timeout_s)
+        ended = [turns.join(max(0.0, end - time.monotonic())) for turns in self._turns.values()]
+        for thread in (stopper, self._thread):
+            thread.join(max(0.0, end - time.monotonic()))
         self._app.close()
-        self._stopped = not stopper.is_alive() and not self._thread.is_alive()
+        self._stopped = all(ended) and not stopper.is_alive() and not self._thread.is_alive()
         if not self._stopped:
             logger.warning(
-                "the batch being indexed did not end within %g s; it is resumed at the next start", timeout_s
+                "the batch being worked on did not end within %g s; it is resumed at the next start", timeout_s
             )

@@ -40,6 +40,7 @@ async def ask(
     """
     question = body.of(caller)
     context.runtime.check(question)
+    context.admit()
     context.slots.take()
     context.metrics.answering.inc()
     if body.stream or _wants_events(request):

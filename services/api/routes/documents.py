@@ -70,7 +70,7 @@ async def submit(request: Request, response: Response, context: Ctx, caller: Ing
 
 def _accept(context: Context, caller: Principal, documents: list[NewDocument]) -> JobAccepted:
     job: Job = context.runtime.ingestion.accept(caller.tenant, documents)
-    context.worker.nudge()
+    context.nudge("ingest", job.total)
     items = context.runtime.ledger.job_items(job.id, caller.tenant, limit=job.total)
     return JobAccepted(job=JobView.of(job), documents=[JobItemView.of(item) for item in items])
 
@@ -123,5 +123,5 @@ def read_text(
 def delete_document(document_id: str, context: Ctx, caller: Ingester) -> DocumentView:
     """Deletes a document in any state. It is `deleting` until it is gone from the index, then not found."""
     document = context.runtime.ledger.delete_document(document_id, caller.tenant)
-    context.worker.nudge()
+    context.nudge("ingest")
     return DocumentView.of(document)

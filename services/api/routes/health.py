@@ -64,6 +64,9 @@ def _models(context: Context) -> str:
 
 
 def _worker(context: Context) -> Check:
+    if context.worker is None:
+        reachable = context.runtime.queue.reachable
+        return Check(ok=reachable, detail="queue reachable" if reachable else "queue_unavailable")
     if not context.worker.running:
         return Check(ok=False, detail="stopped")
     if context.worker.failing:

@@ -64,7 +64,7 @@ async def job_events(job_id: str, context: Ctx, caller: Ingester) -> sse.EventSt
 def retry_job(job_id: str, context: Ctx, caller: Ingester) -> JobRetried:
     """Queues the failed documents of a job again."""
     retried = context.runtime.ledger.retry_failed(caller.tenant, job_id)
-    context.worker.nudge()
+    context.nudge("ingest", retried)
     return JobRetried(job=JobView.of(context.runtime.ledger.job(job_id, caller.tenant)), retried=retried)
 
 

@@ -1,0 +1,87 @@
+"""How much waits for the workers of each stage; beyond a bound, questions are told to come back."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from pipelines.core.errors import OverloadedError
+from pipelines.core.settings import QueueSettings, Role
+from services.queue.connection import connect, failures
+from services.queue.names import SENT_AT, STAGE_ROLES, queue_name
+
+EVERY_S = 0.5
+LONGEST_WAIT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Of one queue.
+
+    Attributes:
+        oldest_s: How long its oldest message waits; 0 where none does.
+    """
+
+    waiting: int
+    oldest_s: float
+
+
+class Depths:
+    """Looks at the queues of the stages.
+
+    Attributes:
+        current: As of the last look; empty while the broker does not answer.
+    """
+
+    def __init__(self, settings: QueueSettings) -> None:
+        self._settings = settings
+        self._redis = connect(settings)
+        self.current: Mapping[Role, Depth] = {}
+
+    def check(self) -> None:
+        """Refuses a question while a queue is full.
+
+        Raises:
+            OverloadedError: one is.
+        """
+        for role, depth in self.current.items():
+            if depth.waiting >= self._settings.max_waiting:
+                wait_s = min(LONGEST_WAIT_S, max(1.0, depth.oldest_s))
+                raise OverloadedError(
+                    f"{depth.waiting} questions wait for the workers of the stage {role}; try again later.",
+                    retry_after_s=wait_s,
+                )
+
+    async def watch(self) -> None:
+        """Looks again and again until it is cancelled."""
+        while True:
+            self.current = await self.look()
+            await asyncio.sleep(EVERY_S * random.uniform(0.8, 1.2))  # noqa: S311
+
+    async def look(self) -> Mapping[Role, Depth]:
+        """The depths now; empty where the broker does not answer."""
+        pipe = self._redis.pipeline(transaction=False)
+        for role in STAGE_ROLES:
+            name = queue_name(self._settings.prefix, role)
+            pipe.llen(name)
+            pipe.lindex(name, -1)  # taken from this end
+        try:
+            found = await pipe.execute()
+        except failures():
+            return {}
+        pairs = zip(STAGE_ROLES, found[::2], found[1::2], strict=True)
+        return {role: Depth(waiting, _age_s(oldest)) for role, waiting, oldest in pairs}
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._redis.aclose()
+
+
+def _age_s(message: bytes | None) -> float:
+    if message is not None:
+        with suppress(ValueError, KeyError, TypeError):
+            return max(0.0, time.time() - float(json.loads(message)["headers"][SENT_AT]))
+    return 0.0
