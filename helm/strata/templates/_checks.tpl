@@ -4,9 +4,15 @@
 {{- if not $values.image.repository -}}
 {{- fail "image.repository is empty: build the image from Strata's Dockerfile, push it to a registry that the cluster reaches, and name it" -}}
 {{- end -}}
-{{- range $name, $credential := omit $values.credentials "models" -}}
-{{- if not (or $credential.existingSecret $values.global.existingSecret) -}}
+{{- range $name := include "strata.credentials" . | fromJsonArray -}}
+{{- if not (or (get $values.credentials $name).existingSecret $values.global.existingSecret) -}}
 {{- fail (printf "global.existingSecret is empty, and so is credentials.%s.existingSecret: make a Secret as docs/operations.md says (kubectl create secret generic strata …) and name it" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $chart := list "qdrant" "valkey" -}}
+{{- $part := get $values $chart -}}
+{{- if and $part.enabled (not (or $part.auth.existingSecret $values.global.existingSecret)) -}}
+{{- fail (printf "global.existingSecret is empty, and so is %s.auth.existingSecret: put the key %s into a Secret and name it" $chart $part.auth.key) -}}
 {{- end -}}
 {{- end -}}
 {{- if not (or $values.valkey.enabled $values.redis.host) -}}

@@ -56,6 +56,15 @@ name: {{ .credential.existingSecret | default .root.Values.global.existingSecret
 key: {{ .credential.key }}
 {{- end -}}
 
+{{/* The names of the credentials that this release needs of `.Values.credentials`, as JSON. */}}
+{{- define "strata.credentials" -}}
+{{- $names := list "database" -}}
+{{- if and (not .Values.valkey.enabled) .Values.redis.auth -}}{{- $names = append $names "redis" -}}{{- end -}}
+{{- if and (not .Values.qdrant.enabled) .Values.index.auth -}}{{- $names = append $names "qdrant" -}}{{- end -}}
+{{- if and (eq .Values.blobs.type "s3") (eq .Values.blobs.s3.auth "secret") -}}{{- $names = concat $names (list "s3AccessKey" "s3SecretKey") -}}{{- end -}}
+{{ $names | toJson }}
+{{- end -}}
+
 {{/* The parts of the queue's address, whoever runs it, as JSON. */}}
 {{- define "strata.redis" -}}
 {{- if .Values.valkey.enabled -}}
