@@ -5,6 +5,7 @@ import json
 import uuid
 from collections.abc import Mapping
 
+from pipelines.core.access import Labels
 from pipelines.core.settings import SplitSettings
 
 NAMESPACE = uuid.UUID("8b9d0a0e-6f0c-5d63-9e0a-3f3a5e6f7c11")
@@ -29,12 +30,14 @@ def document_version(
     *,
     split: SplitSettings,
     encoder: str,
+    labels: Labels = (),
 ) -> str:
     """Names content and preparation: equal versions would index to equal passages.
 
     Args:
         encoder: `Encoder.fingerprint`.
+        labels: Access labels.
     """
     prepared = [LAYOUT, split.model_dump(), encoder]
-    facts = [content_sha256, name, sorted(metadata.items()), prepared]
+    facts = [content_sha256, name, sorted(metadata.items()), prepared, *([list(labels)] if labels else [])]
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()

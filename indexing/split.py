@@ -12,6 +12,7 @@ from indexing.convert.base import PAGE_BREAK
 from indexing.identity import NAMESPACE
 from indexing.read import OpenDocument
 from indexing.stream import Rejected, SplitEnd, SplitItem, SplitPassage, Stream, rejected
+from pipelines.core.access import Labels
 from pipelines.core.blobs import TextWriter
 from pipelines.core.errors import EmptyDocumentError
 from pipelines.core.sentences import sentence_spans
@@ -35,6 +36,7 @@ class DocumentFacts:
     source: str
     paged: bool = False
     metadata: dict[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict)
+    labels: Labels = ()
 
 
 @dataclass(slots=True)
@@ -125,6 +127,7 @@ def _facts(document: OpenDocument) -> DocumentFacts:
         source=submission.source,
         paged=document.paged,
         metadata={**document.metadata, **submission.metadata},
+        labels=submission.labels,
     )
 
 
@@ -211,6 +214,7 @@ class _Builder:
             text=text,
             sentences=tuple(sentences if paged else (s.model_copy(update={"page": None}) for s in sentences)),
             metadata=facts.metadata,
+            labels=facts.labels,
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Self, TypeVar
 
+from pipelines.core.access import Labels
 from pipelines.core.errors import BlobsUnavailableError, MalformedDocumentError, StrataError
 from pipelines.core.store import DocumentVersion, EmbeddedPassage
 from pipelines.core.types import Passage, Scalar
@@ -33,6 +34,7 @@ class Submission:
         blob_key: Where its bytes are; see `BlobStore`.
         name: File name as submitted; its ending tells the format.
         title: Title to use instead of the document's own.
+        labels: Access labels, on every passage.
     """
 
     document_id: str
@@ -43,6 +45,7 @@ class Submission:
     name: str
     title: str | None = None
     metadata: dict[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict)
+    labels: Labels = ()
 
     @property
     def key(self) -> DocumentVersion:

@@ -60,7 +60,7 @@ class Batches:
         for last in (False, True):
             try:
                 with self._database.write() as session:
-                    earlier = jobs.find(session, tenant, once)
+                    earlier = jobs.find(session, tenant, once, labels)
                     job_id = earlier.id if earlier is not None else self._add(session, tenant, asked, labels, once)
                 break
             except IntegrityError as error:  # PostgreSQL: the same key was used at the same moment
@@ -168,6 +168,13 @@ class Batches:
         statement = select(func.count()).select_from(BatchQuestionRow)
         with self._database.read() as session:
             return session.scalar(statement.where(BatchQuestionRow.status == QuestionStatus.QUEUED)) or 0
+
+    def counts(self) -> dict[QuestionStatus, int]:
+        """Questions of all tenants by status, every status named."""
+        row = BatchQuestionRow
+        with self._database.read() as session:
+            found = session.execute(select(row.status, func.count()).group_by(row.status)).all()
+        return {**dict.fromkeys(QuestionStatus, 0), **{QuestionStatus(status): number for status, number in found}}
 
     def extend(self, items: Sequence[QuestionItem], lease_s: float) -> frozenset[str]:
         """Prolongs leases and returns the tokens still wanted; the others were cancelled, deleted or lost."""

@@ -25,17 +25,20 @@ def digest(parts: Iterable[object]) -> str:
     return found.hexdigest()
 
 
-def find(session: Session, tenant: str, once: Once | None) -> JobRow | None:
+def find(session: Session, tenant: str, once: Once | None, labels: Labels | None = None) -> JobRow | None:
     """The job that an earlier submission with this key made.
 
+    Args:
+        labels: Of whoever submits; `None`: every one.
+
     Raises:
-        RepeatedKeyError: the key belongs to another request.
+        RepeatedKeyError: the key belongs to another request, or to one with other labels.
     """
     if once is None:
         return None
     statement = select(JobRow).where(JobRow.tenant == tenant, JobRow.idempotency_key == once.key)
     row = session.scalars(statement).one_or_none()
-    if row is not None and row.request_sha256 != once.request_sha256:
+    if row is not None and (row.request_sha256 != once.request_sha256 or row.labels != labels):
         raise RepeatedKeyError("This Idempotency-Key was used for another request; take a new key for each request.")
     return row
 

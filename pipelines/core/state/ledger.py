@@ -40,6 +40,8 @@ class Ledger:
 
     What a method wrote is durable when it returns. Every method may raise `StateUnavailableError`; building one also
     `ConfigurationError`. Leases compare clocks: the machines that share a ledger must agree to within a few seconds.
+    Methods that take `labels` show the reader, who holds these, only what such a reader sees, and find nothing else;
+    `None` shows all of the tenant. See `pipelines.core.access`.
 
     Args:
         address: SQLAlchemy address or engine, the path of a SQLite file, or an open database to share with other parts.
@@ -99,19 +101,19 @@ class Ledger:
         Raises:
             InvalidRequestError: the batch is empty.
             NotFoundError: the tenant has no such job.
-            ConflictError: an id belongs to another source or tenant, or a source to another id; the job to add to was
-                cancelled.
+            ConflictError: an id belongs to another source or tenant, or a source to another id; a document belongs to
+                readers with other labels; the job to add to was cancelled.
             RepeatedKeyError: the key was used for another request.
         """
 
         def work(session: Session, now: datetime) -> tuple[str, bool]:
-            if (earlier := jobs.find(session, tenant, once)) is not None:
+            if (earlier := jobs.find(session, tenant, once, labels)) is not None:
                 return earlier.id, True
             if job_id is not None:
                 job = jobs.open_to(session, tenant, job_id)
             else:
                 job = jobs.new(session, tenant, kind, now, labels=labels, once=once)
-            submit.accept(session, job, submissions, now)
+            submit.accept(session, job, submissions, now, labels)
             return job.id, False
 
         return self._accepted(tenant, work)
@@ -124,7 +126,7 @@ class Ledger:
         """
 
         def work(session: Session, now: datetime) -> tuple[str, bool]:
-            if (earlier := jobs.find(session, tenant, once)) is not None:
+            if (earlier := jobs.find(session, tenant, once, labels)) is not None:
                 return earlier.id, True
             return jobs.new(session, tenant, kind, now, labels=labels, once=once).id, False
 
@@ -142,27 +144,28 @@ class Ledger:
         with self._database.read() as session:
             return progress.one(session, tenant, job_id, self._clock(), replayed=replayed)
 
-    def delete_document(self, document_id: str, tenant: str) -> Document:
+    def delete_document(self, document_id: str, tenant: str, *, labels: Labels | None = None) -> Document:
         """Marks a document for deletion in any state; a worker that holds it can no longer bring it back. Idempotent.
 
         It is gone when `claim_deletions` handed it out and `purge` was called.
 
         Raises:
             NotFoundError: the tenant has no such document.
+            ForbiddenError: it belongs to readers with other labels as well.
         """
         with self._database.write() as session:
-            return queries.document(submit.delete(session, tenant, document_id, self._clock()))
+            return queries.document(submit.delete(session, tenant, document_id, self._clock(), labels))
 
-    def retry_failed(self, tenant: str, job_id: str | None = None) -> int:
+    def retry_failed(self, tenant: str, job_id: str | None = None, *, labels: Labels | None = None) -> int:
         """Queues failed documents again, of one job or all; returns how many.
 
         Raises:
             NotFoundError: the tenant has no such job.
         """
         with self._database.write() as session:
-            return submit.retry(session, tenant, job_id, self._clock())
+            return submit.retry(session, tenant, job_id, self._clock(), labels)
 
-    def cancel(self, job_id: str, tenant: str) -> Job:
+    def cancel(self, job_id: str, tenant: str, *, labels: Labels | None = None) -> Job:
         """Cancels what a job has queued or running, except work that another job waits for as well. Idempotent.
 
         A running worker learns of it from `extend`. If it publishes before that, the document is `indexed` all the
@@ -172,7 +175,7 @@ class Ledger:
             NotFoundError: the tenant has no such job.
         """
         with self._database.write() as session:
-            submit.cancel(session, tenant, job_id, self._clock())
+            submit.cancel(session, tenant, job_id, self._clock(), labels)
         return self.job(job_id, tenant)
 
     # --- Workers ---------------------------------------------------------------------------------------------------
@@ -254,17 +257,23 @@ class Ledger:
 
     # --- Anybody ---------------------------------------------------------------------------------------------------
 
-    def document(self, document_id: str, tenant: str) -> Document:
+    def document(self, document_id: str, tenant: str, *, labels: Labels | None = None) -> Document:
         """One document.
 
         Raises:
             NotFoundError: the tenant has no such document.
         """
         with self._database.read() as session:
-            return queries.one_document(session, tenant, document_id)
+            return queries.one_document(session, tenant, document_id, labels)
 
     def documents(
-        self, tenant: str, *, status: DocumentStatus | None = None, limit: int = 100, cursor: str | None = None
+        self,
+        tenant: str,
+        *,
+        labels: Labels | None = None,
+        status: DocumentStatus | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
     ) -> Page[Document]:
         """A tenant's documents, oldest first; pass `next_cursor` for the next page.
 
@@ -272,16 +281,16 @@ class Ledger:
             InvalidRequestError: the cursor is not one of ours.
         """
         with self._database.read() as session:
-            return queries.documents(session, tenant, status=status, limit=limit, cursor=cursor)
+            return queries.documents(session, tenant, labels, status=status, limit=limit, cursor=cursor)
 
-    def job(self, job_id: str, tenant: str) -> Job:
+    def job(self, job_id: str, tenant: str, *, labels: Labels | None = None) -> Job:
         """One job with its counts.
 
         Raises:
             NotFoundError: the tenant has no such job.
         """
         with self._database.read() as session:
-            return progress.one(session, tenant, job_id, self._clock())
+            return progress.one(session, tenant, job_id, self._clock(), labels=labels)
 
     def jobs(
         self,
@@ -304,7 +313,14 @@ class Ledger:
             return progress.page(session, tenant, self._clock(), kind=kind, labels=labels, limit=limit, cursor=cursor)
 
     def job_items(
-        self, job_id: str, tenant: str, *, status: ItemStatus | None = None, limit: int = 1000, after: int = -1
+        self,
+        job_id: str,
+        tenant: str,
+        *,
+        labels: Labels | None = None,
+        status: ItemStatus | None = None,
+        limit: int = 1000,
+        after: int = -1,
     ) -> list[JobItem]:
         """Items of a job in the order of submission; pass the last `ordinal` as `after` for the next ones.
 
@@ -312,10 +328,11 @@ class Ledger:
             NotFoundError: the tenant has no such job.
         """
         with self._database.read() as session:
-            return progress.items(session, tenant, job_id, self._clock(), status=status, limit=limit, after=after)
+            now = self._clock()
+            return progress.items(session, tenant, job_id, now, labels=labels, status=status, limit=limit, after=after)
 
     def changed_items(
-        self, job_id: str, tenant: str, *, since: tuple[datetime, int], limit: int = 500
+        self, job_id: str, tenant: str, *, since: tuple[datetime, int], limit: int = 500, labels: Labels | None = None
     ) -> list[JobItem]:
         """Items of a job that changed after `since`, an `(updated_at, ordinal)`, in the order of their change.
 
@@ -325,7 +342,8 @@ class Ledger:
             NotFoundError: the tenant has no such job.
         """
         with self._database.read() as session:
-            return progress.changed(session, tenant, job_id, self._clock(), since=since, limit=limit)
+            now = self._clock()
+            return progress.changed(session, tenant, job_id, now, labels=labels, since=since, limit=limit)
 
     def queued(self) -> int:
         """Documents that wait, of all tenants."""
@@ -342,8 +360,12 @@ class Ledger:
         with self._database.read() as session:
             return queries.unreferenced(session, keys)
 
-    def record(self, tenant: str, answer: Answer) -> None:
-        """Keeps an answer's receipt, and none of its text. Recording an answer again replaces it."""
+    def record(self, tenant: str, answer: Answer, *, labels: Labels | None = None) -> None:
+        """Keeps an answer's receipt, and none of its text. Recording an answer again replaces it.
+
+        Args:
+            labels: Access labels of whoever asked; `None`: every one.
+        """
         total = answer.receipt.total
         row = AnswerRow(
             answer_id=answer.id,
@@ -355,16 +377,17 @@ class Ledger:
             tokens_in=total.tokens_in,
             tokens_out=total.tokens_out,
             config_version=answer.config_version,
+            labels=labels,
             receipt=answer.receipt.model_dump(mode="json", exclude={"total"}),
         )
         with self._database.write() as session:
             session.merge(row)
 
-    def receipt(self, answer_id: str, tenant: str) -> AnswerRecord:
+    def receipt(self, answer_id: str, tenant: str, *, labels: Labels | None = None) -> AnswerRecord:
         """The receipt of an answer.
 
         Raises:
             NotFoundError: the tenant has no such answer.
         """
         with self._database.read() as session:
-            return queries.answer(session, tenant, answer_id)
+            return queries.answer(session, tenant, answer_id, labels)

@@ -41,9 +41,17 @@ class _Tally:
     growing: bool = False
 
 
-def one(session: Session, tenant: str, job_id: str, now: datetime, *, replayed: bool = False) -> Job:
+def one(
+    session: Session,
+    tenant: str,
+    job_id: str,
+    now: datetime,
+    *,
+    labels: Labels | None = None,
+    replayed: bool = False,
+) -> Job:
     """A job with its counts."""
-    found = _jobs(session, [jobs.owned(session, tenant, job_id)], now)[0]
+    found = _jobs(session, [jobs.owned(session, tenant, job_id, labels)], now)[0]
     return replace(found, replayed=True) if replayed else found
 
 
@@ -76,12 +84,13 @@ def items(
     job_id: str,
     now: datetime,
     *,
+    labels: Labels | None,
     status: ItemStatus | None,
     limit: int,
     after: int,
 ) -> list[JobItem]:
     """Items of a job in the order of submission, from the one after ordinal `after`."""
-    jobs.owned(session, tenant, job_id)
+    jobs.owned(session, tenant, job_id, labels)
     statement = _items().where(JobItemRow.job_id == job_id, JobItemRow.ordinal > after)
     if status is not None:
         statement = statement.where(JobItemRow.status == status)
@@ -89,10 +98,17 @@ def items(
 
 
 def changed(
-    session: Session, tenant: str, job_id: str, now: datetime, *, since: tuple[datetime, int], limit: int
+    session: Session,
+    tenant: str,
+    job_id: str,
+    now: datetime,
+    *,
+    labels: Labels | None,
+    since: tuple[datetime, int],
+    limit: int,
 ) -> list[JobItem]:
     """Items of a job that changed after one was seen, in the order of their change."""
-    jobs.owned(session, tenant, job_id)
+    jobs.owned(session, tenant, job_id, labels)
     order = (JobItemRow.updated_at, JobItemRow.ordinal)
     statement = _items().where(JobItemRow.job_id == job_id, tuple_(*order) > tuple_(*since))
     return _read(session, statement.order_by(*order).limit(limit), now)

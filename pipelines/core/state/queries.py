@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
+from pipelines.core.access import Labels, Principal, covers
 from pipelines.core.errors import NotFoundError
 from pipelines.core.state.cursors import decode, encode
 from pipelines.core.state.records import (
@@ -17,7 +18,7 @@ from pipelines.core.state.records import (
     Page,
 )
 from pipelines.core.state.submit import CHUNK, OPEN
-from pipelines.core.state.tables import AnswerRow, DocumentRow, JobItemRow
+from pipelines.core.state.tables import AnswerRow, DocumentRow, JobItemRow, visible
 from pipelines.core.types import Receipt
 
 RETRYABLE_ITEMS = (*OPEN, ItemStatus.FAILED)
@@ -25,10 +26,16 @@ RETRYABLE_ITEMS = (*OPEN, ItemStatus.FAILED)
 
 
 def documents(
-    session: Session, tenant: str, *, status: DocumentStatus | None, limit: int, cursor: str | None
+    session: Session,
+    tenant: str,
+    labels: Labels | None,
+    *,
+    status: DocumentStatus | None,
+    limit: int,
+    cursor: str | None,
 ) -> Page[Document]:
     """A tenant's documents, oldest first."""
-    statement = select(DocumentRow).where(DocumentRow.tenant == tenant)
+    statement = select(DocumentRow).where(DocumentRow.tenant == tenant, visible(DocumentRow.labels, labels))
     if status is not None:
         statement = statement.where(DocumentRow.status == status)
     if cursor is not None:
@@ -39,10 +46,10 @@ def documents(
     return Page(tuple(document(row) for row in rows[:limit]), last)
 
 
-def one_document(session: Session, tenant: str, document_id: str) -> Document:
+def one_document(session: Session, tenant: str, document_id: str, labels: Labels | None) -> Document:
     """One document of a tenant."""
     row = session.get(DocumentRow, document_id)
-    if row is None or row.tenant != tenant:
+    if row is None or row.tenant != tenant or not Principal(labels=labels).sees(row.labels):
         raise NotFoundError(f"There is no document {document_id}.")
     return document(row)
 
@@ -68,6 +75,7 @@ def document(row: DocumentRow) -> Document:
         error_code=row.error_code,
         error_detail=row.error_detail,
         metadata={name: tuple(value) if isinstance(value, list) else value for name, value in row.metadata_.items()},
+        labels=row.labels,
         created_at=row.created_at,
         updated_at=row.updated_at,
         indexed_at=row.indexed_at,
@@ -111,10 +119,10 @@ def unreferenced(session: Session, keys: Sequence[str]) -> list[str]:
     return [key for key in dict.fromkeys(keys) if key not in used]
 
 
-def answer(session: Session, tenant: str, answer_id: str) -> AnswerRecord:
+def answer(session: Session, tenant: str, answer_id: str, labels: Labels | None) -> AnswerRecord:
     """The receipt of an answer."""
     row = session.get(AnswerRow, answer_id)
-    if row is None or row.tenant != tenant:
+    if row is None or row.tenant != tenant or not covers(labels, row.labels):
         raise NotFoundError(f"There is no answer {answer_id}.")
     return AnswerRecord(
         answer_id=row.answer_id,

@@ -118,6 +118,7 @@ class Submission:
     blob_key: str
     fingerprint: str
     metadata: Metadata = field(default_factory=dict)
+    labels: Labels = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +130,7 @@ class Document:
             prepared, and when that fails.
         pending_version: Fingerprint that is queued, running or failed; `None` when nothing is outstanding.
         attempts: Tries of the pending version so far.
+        labels: Access labels of the version that the index shows, before the first of the newest that was submitted.
     """
 
     id: str
@@ -149,6 +151,7 @@ class Document:
     error_code: str | None
     error_detail: str | None
     metadata: Metadata
+    labels: Labels
     created_at: datetime
     updated_at: datetime
     indexed_at: datetime | None
@@ -241,6 +244,7 @@ class WorkItem:
     fingerprint: str
     attempt: int
     metadata: Metadata
+    labels: Labels = ()
     replaces: tuple[str, ...] = ()
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
-from pipelines.core.errors import ConflictError, InvalidRequestError, NotFoundError
+from pipelines.core.access import Labels, Principal
+from pipelines.core.errors import ConflictError, ForbiddenError, InvalidRequestError, NotFoundError
 from pipelines.core.state import jobs
 from pipelines.core.state.records import DocumentStatus, ItemStatus, Metadata, Submission
 from pipelines.core.state.tables import DocumentRow, JobItemRow, JobRow
@@ -17,11 +18,17 @@ OPEN = (ItemStatus.QUEUED, ItemStatus.RUNNING)
 CHUNK = 400  # SQLite and PostgreSQL bound the parameters of one statement
 
 
-def accept(session: Session, job: JobRow, submissions: Sequence[Submission], now: datetime) -> None:
-    """Adds documents to a job, behind those that it has."""
+def accept(
+    session: Session, job: JobRow, submissions: Sequence[Submission], now: datetime, labels: Labels | None = None
+) -> None:
+    """Adds documents to a job, behind those that it has.
+
+    Args:
+        labels: Access labels of whoever submits; `None`: every one.
+    """
     if not submissions:
         raise InvalidRequestError("A submission needs at least one document.")
-    tenant, before = job.tenant, job.total
+    tenant, before, submitter = job.tenant, job.total, Principal(tenant=job.tenant, labels=labels)
     job.total += len(submissions)
     documents = _load(session, [submission.document_id for submission in submissions])
     _check_sources(session, tenant, submissions)
@@ -37,9 +44,17 @@ def accept(session: Session, job: JobRow, submissions: Sequence[Submission], now
                 f"Document {document.id} belongs to another source; ids must be derived from the source."
             )
         others = open_items.setdefault(document.id, [])
+        _check_owner(submitter, document, others)
         _place(document, item, others, now)
         others.append(item)
         session.add(item)
+
+
+def _check_owner(submitter: Principal, document: DocumentRow, others: Iterable[JobItemRow]) -> None:
+    """Refuses to replace what belongs to readers with other labels. Says the same of what is seen and what is not."""
+    outstanding = [other.labels for other in others if other.status in OPEN]
+    if not all(submitter.owns(labels) for labels in (document.labels, *outstanding)):
+        raise ConflictError(f"The source {document.source!r} is taken by a document that this key may not replace.")
 
 
 def _place(document: DocumentRow, item: JobItemRow, others: Iterable[JobItemRow], now: datetime) -> None:
@@ -68,14 +83,27 @@ def _place(document: DocumentRow, item: JobItemRow, others: Iterable[JobItemRow]
     document.pending_version = item.fingerprint
     document.queued_at = now
     document.not_before = None
+    if document.version is None:
+        describe(document, item)
     if not deleting:  # else it is queued when the old one is gone
         document.status = DocumentStatus.QUEUED
 
 
-def delete(session: Session, tenant: str, document_id: str, now: datetime) -> DocumentRow:
+def describe(document: DocumentRow, item: JobItemRow) -> None:
+    """Makes a document that was never indexed look like its newest submission; none but its readers may know of it."""
+    document.name, document.format, document.blob_key = item.name, item.format, item.blob_key
+    document.content_sha256, document.size_bytes = item.content_sha256, item.size_bytes
+    document.metadata_, document.labels = item.metadata_, item.labels
+
+
+def delete(session: Session, tenant: str, document_id: str, now: datetime, labels: Labels | None = None) -> DocumentRow:
     """Marks a document for deletion, whatever its state."""
-    document = owned(session, tenant, document_id)
-    for item in _open_items(session, {document.id: document}).get(document.id, []):
+    document = owned(session, tenant, document_id, labels)
+    items = _open_items(session, {document.id: document}).get(document.id, [])
+    deleter = Principal(tenant=tenant, labels=labels)
+    if not all(deleter.owns(each.labels) for each in (document, *items)):
+        raise ForbiddenError("This API key is bound to access labels: it deletes only documents that carry no others.")
+    for item in items:
         close(item, ItemStatus.CANCELLED, now)
         item.error_detail = "The document was deleted."
     document.status = DocumentStatus.DELETING
@@ -84,9 +112,9 @@ def delete(session: Session, tenant: str, document_id: str, now: datetime) -> Do
     return document
 
 
-def cancel(session: Session, tenant: str, job_id: str, now: datetime) -> None:
+def cancel(session: Session, tenant: str, job_id: str, now: datetime, labels: Labels | None = None) -> None:
     """Cancels what a job has outstanding, except where another job waits for the same work."""
-    job = jobs.locked(session, tenant, job_id)
+    job = jobs.locked(session, tenant, job_id, labels)
     job.cancelled_at = job.cancelled_at or now
     documents = _load_documents_of(session, JobItemRow.job_id == job_id, JobItemRow.status.in_(OPEN))
     open_items = _open_items(session, documents)
@@ -115,11 +143,11 @@ def _abandon(document: DocumentRow, now: datetime) -> None:
         document.error_detail = "The job was cancelled before this document was indexed."
 
 
-def retry(session: Session, tenant: str, job_id: str | None, now: datetime) -> int:
+def retry(session: Session, tenant: str, job_id: str | None, now: datetime, labels: Labels | None = None) -> int:
     """Queues failed documents again: those of a job, or all of the tenant. Returns how many."""
     failed: list[ColumnElement[bool]] = [JobItemRow.status == ItemStatus.FAILED]
     if job_id is not None:
-        failed.append(JobItemRow.job_id == jobs.owned(session, tenant, job_id).id)
+        failed.append(JobItemRow.job_id == jobs.owned(session, tenant, job_id, labels).id)
     documents = _load_documents_of(
         session, *failed, JobItemRow.job_id.in_(select(JobRow.id).where(JobRow.tenant == tenant))
     )
@@ -142,14 +170,14 @@ def retry(session: Session, tenant: str, job_id: str | None, now: datetime) -> i
     return len(again)
 
 
-def owned(session: Session, tenant: str, document_id: str) -> DocumentRow:
+def owned(session: Session, tenant: str, document_id: str, labels: Labels | None = None) -> DocumentRow:
     """A document of this tenant, locked for the transaction where the database can.
 
     Raises:
-        NotFoundError: there is none, or another tenant has it.
+        NotFoundError: there is none, another tenant has it, or the reader does not see it.
     """
     document = session.get(DocumentRow, document_id, with_for_update=True)
-    if document is None or document.tenant != tenant:
+    if document is None or document.tenant != tenant or not Principal(labels=labels).sees(document.labels):
         raise NotFoundError(f"There is no document {document_id}.")
     return document
 
@@ -201,6 +229,7 @@ def _new_document(tenant: str, item: JobItemRow, now: datetime) -> DocumentRow:
         format=item.format,
         blob_key=item.blob_key,
         metadata_=item.metadata_,
+        labels=item.labels,
         passages=0,
         version_uncertain=False,
         attempts=0,
@@ -222,6 +251,7 @@ def _item(job_id: str, ordinal: int, submission: Submission, now: datetime) -> J
         format=submission.format,
         blob_key=submission.blob_key,
         metadata_=clean_metadata(submission.metadata),
+        labels=submission.labels,
         fingerprint=submission.fingerprint,
         status=ItemStatus.QUEUED,
         attempts=0,

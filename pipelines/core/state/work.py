@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from pipelines.core.errors import StrataError, WorkerLostError
 from pipelines.core.state.owners import is_dead
 from pipelines.core.state.records import Deletion, DocumentStatus, ItemStatus, WorkItem
-from pipelines.core.state.submit import clean, set_items
+from pipelines.core.state.submit import clean, describe, set_items
 from pipelines.core.state.tables import DocumentRow, JobItemRow
 
 RETRY_DELAY_S = 2.0
@@ -70,17 +70,7 @@ def next_due(session: Session) -> datetime | None:
 
 
 def _take(session: Session, document: DocumentRow, worker: str, until: datetime, now: datetime) -> WorkItem:
-    newest = (
-        select(JobItemRow)
-        .where(
-            JobItemRow.document_id == document.id,
-            JobItemRow.fingerprint == document.pending_version,
-            JobItemRow.status == ItemStatus.QUEUED,
-        )
-        .order_by(JobItemRow.created_at.desc(), JobItemRow.job_id, JobItemRow.ordinal.desc())
-        .limit(1)
-    )
-    item = session.scalars(newest).one()
+    item = _newest(session, document)
     document.status = DocumentStatus.RUNNING
     document.attempts += 1
     document.version_uncertain = True
@@ -101,8 +91,24 @@ def _take(session: Session, document: DocumentRow, worker: str, until: datetime,
         fingerprint=item.fingerprint,
         attempt=document.attempts,
         metadata={name: tuple(value) if isinstance(value, list) else value for name, value in item.metadata_.items()},
+        labels=item.labels,
         replaces=_keys(document) if document.version is not None else (),
     )
+
+
+def _newest(session: Session, document: DocumentRow) -> JobItemRow:
+    """The submission that a queued document is to be indexed from."""
+    statement = (
+        select(JobItemRow)
+        .where(
+            JobItemRow.document_id == document.id,
+            JobItemRow.fingerprint == document.pending_version,
+            JobItemRow.status == ItemStatus.QUEUED,
+        )
+        .order_by(JobItemRow.created_at.desc(), JobItemRow.job_id, JobItemRow.ordinal.desc())
+        .limit(1)
+    )
+    return session.scalars(statement).one()
 
 
 def extend(session: Session, items: Sequence[WorkItem], until: datetime) -> frozenset[str]:
@@ -134,6 +140,7 @@ def finish(session: Session, item: WorkItem, *, passages: int, title: str, text_
     document.metadata_ = {
         key: list(value) if isinstance(value, tuple) else value for key, value in item.metadata.items()
     }
+    document.labels = item.labels
     document.indexed_at = document.updated_at = now
     set_items(
         session, document.id, item.fingerprint, now, status=ItemStatus.INDEXED, error_code=None, error_detail=None
@@ -198,6 +205,7 @@ def purge(session: Session, deletion: Deletion, now: datetime) -> bool:
     document.version_uncertain = False
     document.passages = 0
     document.updated_at = now
+    describe(document, _newest(session, document))
     return True
 
 
