@@ -46,12 +46,13 @@ class AnswerEvent(Value):
 
 
 class ErrorEvent(Value):
-    """There will be no answer."""
+    """There will be no answer. `retry_after_s`: when to try again, in seconds from now, where that is known."""
 
     type: Literal["error"] = "error"
     code: str
     detail: str
     retryable: bool
+    retry_after_s: float | None = None
 
 
 Event = Annotated[

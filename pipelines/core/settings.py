@@ -157,6 +157,11 @@ class SynthesizeSettings(Section):
     max_sentences: int = Field(3, ge=1, le=20, description="Sentences of an extractive answer.")
     max_output_tokens: int = Field(1024, gt=0, description="Bound on a written answer.")
     temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature of the writing model.")
+    when_away: Literal["refuse", "quote"] = Field(
+        "refuse",
+        description="While the writing model and its fallbacks are known to be away: `refuse` tells questions to come "
+        "back, before anything is spent on them; `quote` answers them with sentences as they stand, `degraded`.",
+    )
 
 
 class CiteSettings(Section):

@@ -11,12 +11,12 @@ from pydantic import TypeAdapter
 
 from pipelines.core.events import Event
 from pipelines.core.settings import Settings
+from services import gauges
 from services.api import docs, problems
 from services.api.auth import Authentication
 from services.api.context import Context
 from services.api.gatekeeper import Gatekeeper
 from services.api.limits import BodyLimit, Slots
-from services.api.metrics import Metrics
 from services.api.middleware import RequestScope
 from services.api.routes import ask, documents, health, jobs, keys, search
 from services.api.schemas import JobEvent, NewTexts
@@ -51,9 +51,8 @@ def create_app(settings: Settings, runtime: Runtime | None = None) -> FastAPI:
             parts.loop = EventLoop.running()
             await asyncio.to_thread(parts.warm_up)
             async with _workers(parts) as (worker, nudge):
-                app.state.context = Context(
-                    parts, worker, nudge, Metrics(parts.ledger), Slots(settings.api.max_concurrent_questions)
-                )
+                _watch(parts)
+                app.state.context = Context(parts, worker, nudge, Slots(settings.api.max_concurrent_questions))
                 yield
         finally:
             await gatekeeper.aclose()
@@ -70,7 +69,7 @@ def create_app(settings: Settings, runtime: Runtime | None = None) -> FastAPI:
     limits = {"/v1/documents": settings.api.max_body_bytes}
     app.add_middleware(BodyLimit, limits=limits, default=settings.api.max_question_bytes)
     app.add_middleware(Authentication, gatekeeper=gatekeeper)
-    app.add_middleware(RequestScope)  # added last, so it stands outermost
+    app.add_middleware(RequestScope, metrics=parts.metrics)  # added last, so it stands outermost
     problems.install(app)
     docs.install(app)
     for part in (ask, search, documents, jobs, keys, health):
@@ -92,6 +91,19 @@ async def _workers(parts: Runtime) -> AsyncIterator[tuple[EmbeddedWorker | None,
         yield worker, worker.nudge
     finally:
         await asyncio.to_thread(worker.stop, parts.settings.api.shutdown_s)
+
+
+def _watch(parts: Runtime) -> None:
+    """Adds what only the API's figures show: what waits for workers, in the database and on the broker."""
+    parts.metrics.watch(gauges.state(parts.ledger, parts.batch_ledger, parts.fleet))
+    if parts.settings.distributed:
+        queue = parts.queue
+        parts.metrics.watch(
+            gauges.queue(
+                lambda: queue.reachable,
+                lambda: {role: (depth.waiting, depth.oldest_s) for role, depth in queue.depths.items()},
+            )
+        )
 
 
 def _with_schemas(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:

@@ -7,7 +7,6 @@ from fastapi import Depends, Request
 
 from pipelines.core.settings import Settings
 from services.api.limits import Slots
-from services.api.metrics import Metrics
 from services.runtime import Runtime
 from services.work import Nudge
 from services.worker.embedded import EmbeddedWorker
@@ -25,7 +24,6 @@ class Context:
     runtime: Runtime
     worker: EmbeddedWorker | None
     nudge: Nudge
-    metrics: Metrics
     slots: Slots
 
     @property
@@ -37,8 +35,9 @@ class Context:
         """Lets a question in, or refuses it before any work is done.
 
         Raises:
-            OverloadedError: too many wait for the workers of some stage.
+            OverloadedError: too many wait for the workers of some stage, or the model that writes is away.
         """
+        self.runtime.admit()
         if self.settings.distributed:
             self.runtime.queue.check()
 

@@ -1,13 +1,20 @@
-"""Around every request: its id, its figures, one line in the log, and an answer whatever happens."""
+"""Around every request: its id, its trace, its figures, one line in the log, and an answer whatever happens."""
 
 import logging
 import time
 import traceback
+from contextlib import AbstractContextManager, nullcontext
 
+from opentelemetry.trace import INVALID_SPAN, Span, Status, StatusCode
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipelines.core.tracing import REQUEST_ID, from_headers, note, span
 from services.api import problems
-from services.api.request_id import HEADER, choose, request_id
+from services.api.request_id import HEADER, choose
+from services.metrics import Metrics
+
+UNTRACED = frozenset({"/livez", "/readyz", "/metrics"})
+_W3C = ("traceparent", "tracestate")
 
 logger = logging.getLogger("services.api")
 
@@ -15,16 +22,21 @@ logger = logging.getLogger("services.api")
 class RequestScope:
     """Middleware, outermost. Logs neither bodies nor query strings nor messages of foreign exceptions."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sets the id, then runs the app."""
+        """Sets id and trace, then runs the app."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        own = choose(dict(scope["headers"]).get(HEADER.lower().encode()))
-        token = request_id.set(own)
+        sent = dict(scope["headers"])
+        own = choose(sent.get(HEADER.lower().encode()))
+        trace = {name: sent[name.encode()].decode("latin-1") for name in _W3C if name.encode() in sent}
+        with from_headers({**trace, REQUEST_ID: own}), _span(scope) as current:
+            await self._run(scope, receive, send, own, current)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send, own: str, current: Span) -> None:
         started = time.perf_counter()
         status = 0
 
@@ -43,12 +55,28 @@ class RequestScope:
             if not status:  # else the server cuts the response, so that its client does not think it whole
                 await problems.unexpected()(scope, receive, identified)
         finally:
-            self._account(scope, status, time.perf_counter() - started, own)
-            request_id.reset(token)
+            self._account(scope, status, time.perf_counter() - started, own, current)
 
-    def _account(self, scope: Scope, status: int, seconds: float, own: str) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
-        context = getattr(scope["app"].state, "context", None)
-        if context is not None:
-            context.metrics.requested(scope["method"], route, status, seconds)
-        logger.info("%s %s %d %.0f ms %s", scope["method"], route, status, seconds * 1000, own)
+    def _account(self, scope: Scope, status: int, seconds: float, own: str, current: Span) -> None:
+        method, route = scope["method"], getattr(scope.get("route"), "path", "unmatched")
+        problem = scope.get(problems.SCOPE_KEY)
+        self._metrics.requested(method, route, status, seconds, problem)
+        logger.info("%s %s %d %.0f ms %s", method, route, status, seconds * 1000, own)
+        if current.is_recording():
+            current.update_name(f"{method} {route}")
+            note(
+                current,
+                {
+                    "http.request.method": method,
+                    "http.route": route,
+                    "http.response.status_code": status,
+                    "error.type": problem,
+                    "strata.request_id": own,
+                },
+            )
+            if status >= 500:
+                current.set_status(Status(StatusCode.ERROR))
+
+
+def _span(scope: Scope) -> AbstractContextManager[Span]:
+    return nullcontext(INVALID_SPAN) if scope["path"] in UNTRACED else span(scope["method"], kind="server")

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from pipelines.core import errors
 from pipelines.core.errors import StrataError
@@ -17,6 +18,7 @@ from services.api.limits import TooManyQuestionsError, UnsupportedMediaTypeError
 from services.api.request_id import request_id
 
 MEDIA_TYPE = "application/problem+json"
+SCOPE_KEY = "strata.problem"
 RETRY_AFTER_S = 2
 MAX_FIELD_ERRORS = 20
 MAX_NAME_CHARS = 100
@@ -40,6 +42,7 @@ STATUS: dict[type[StrataError], int] = {
     errors.OverloadedError: 503,
     errors.QueueUnavailableError: 503,
     errors.StateUnavailableError: 503,
+    errors.BlobsUnavailableError: 503,
     errors.ModelError: 502,
     errors.ModelUnavailableError: 503,
     errors.DeadlineExceededError: 504,
@@ -58,7 +61,7 @@ _DESCRIPTIONS = {
     429: "Too many requests or questions; see `Retry-After`.",
     500: "Something went wrong that is no fault of the request.",
     502: "A model failed.",
-    503: "The index, the state or a model cannot be reached.",
+    503: "Something that the service stands on is away or full; see `Retry-After`.",
     504: "The deadline passed.",
 }
 
@@ -81,6 +84,21 @@ class ProblemDetails(BaseModel):
     retryable: bool = Field(description="Whether the same request may succeed later.")
     request_id: str
     errors: list[FieldError] | None = None
+
+
+class Problem(JSONResponse):
+    """A problem on its way. Leaves its code in the request's scope, for the figures and the trace."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, code: str, content: Any, status: int, headers: Mapping[str, str] | None) -> None:
+        super().__init__(content, status, headers)
+        self._code = code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends it."""
+        scope[SCOPE_KEY] = self._code
+        await super().__call__(scope, receive, send)
 
 
 def status_of(error: StrataError) -> int:
@@ -109,7 +127,7 @@ def problem(
         errors=fields,
     )
     content = details.model_dump(mode="json", exclude_none=True)
-    return JSONResponse(content, status, headers, media_type=MEDIA_TYPE)
+    return Problem(code, content, status, headers)
 
 
 def from_error(error: StrataError) -> JSONResponse:

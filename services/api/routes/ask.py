@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from pipelines.core.errors import StrataError
-from pipelines.core.events import AnswerEvent, Emit, ErrorEvent, ignore
+from pipelines.core.events import AnswerEvent, ErrorEvent, ignore
 from pipelines.core.types import Answer, Question
 from services.api import sse
 from services.api.auth import Asker
@@ -42,16 +42,14 @@ async def ask(
     context.runtime.check(question)
     context.admit()
     context.slots.take()
-    context.metrics.answering.inc()
     if body.stream or _wants_events(request):
         return _stream(context, question)
     try:
-        return await sse.while_connected(request, _answer(context, question, ignore))
+        return await sse.while_connected(request, context.runtime.ask(question, ignore))
     except sse.ClientLeftError:
-        context.metrics.answers.labels("client_left").inc()
         return Response(status_code=499)  # nginx's status for it; nobody reads it but the log
     finally:
-        _free(context)
+        context.slots.free()
 
 
 @router.get("/answers/{answer_id}/receipt", responses=responses(404, 503))
@@ -78,14 +76,8 @@ def _stream(context: Context, question: Question) -> sse.EventStream:
 
     # When the work ends, not the response: a client that reads slowly holds no place, and one that left holds its own
     # until the work has stopped.
-    task.add_done_callback(lambda _: _free(context))
-
-    def close() -> None:
-        if not task.done():
-            context.metrics.answers.labels("client_left").inc()
-        task.cancel()
-
-    return sse.EventStream(sse.drain(queue), close)
+    task.add_done_callback(lambda _: context.slots.free())
+    return sse.EventStream(sse.drain(queue), task.cancel)
 
 
 async def _tell(context: Context, question: Question, queue: "asyncio.Queue[BaseModel | None]") -> None:
@@ -100,26 +92,18 @@ async def _tell(context: Context, question: Question, queue: "asyncio.Queue[Base
             put(event)
 
     try:
-        put(AnswerEvent(answer=await _answer(context, question, emit)))
+        put(AnswerEvent(answer=await context.runtime.ask(question, emit)))
     except StrataError as error:
-        put(ErrorEvent(code=error.code, detail=error.detail, retryable=error.retryable))
+        put(
+            ErrorEvent(
+                code=error.code,
+                detail=error.detail,
+                retryable=error.retryable,
+                retry_after_s=error.retry_after_s,
+            )
+        )
     except Exception as error:
         where = "".join(traceback.format_tb(error.__traceback__))
         logger.error("request %s failed: %s\n%s", request_id.get(), type(error).__name__, where)
         put(ErrorEvent(code=StrataError.code, detail="Something went wrong; see the log.", retryable=False))
     put(None)
-
-
-async def _answer(context: Context, question: Question, emit: Emit) -> Answer:
-    try:
-        answer = await context.runtime.ask(question, emit)
-    except Exception:
-        context.metrics.answers.labels("error").inc()
-        raise
-    context.metrics.answered(answer)
-    return answer
-
-
-def _free(context: Context) -> None:
-    context.slots.free()
-    context.metrics.answering.dec()

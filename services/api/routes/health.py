@@ -38,7 +38,7 @@ def readyz(response: Response, context: Ctx) -> Readiness:
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 def metrics(context: Ctx, _: Admin) -> Response:
     """Figures for Prometheus."""
-    return Response(context.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(context.runtime.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _try(check: Callable[[], str]) -> Check:
