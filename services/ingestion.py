@@ -1,61 +1,35 @@
 """Batch ingestion: what is accepted is in ledger and blob store; workers take it from there until none is left."""
 
 import logging
-import stat
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
-from pathlib import Path, PurePath
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
-from indexing.identity import document_id, document_version
 from indexing.stream import Indexed, Outcome
 from indexing.stream import Submission as PipelineSubmission
 from pipelines.core.access import Labels
 from pipelines.core.blobs import BlobStore
 from pipelines.core.errors import (
-    DocumentTooLargeError,
     MalformedDocumentError,
     NotFoundError,
-    RequestTooLargeError,
     StrataError,
     UnforeseenDocumentError,
 )
 from pipelines.core.settings import Settings
-from pipelines.core.state import DocumentStatus, Job, Ledger, Submission, WorkItem, owner_id
+from pipelines.core.state import DocumentStatus, Job, Ledger, WorkItem, owner_id
 from pipelines.core.store import Store
-from pipelines.core.types import Scalar
+from services.intake import Intake, NewDocument, refusal
 from services.shift import CLAIM, LEASE_S, Shift
 
 UNUSED_S = 3600.0
 DROP = 500
 TITLE_KEY = "title"
 TEXTS = "text/"
-CHUNK = 1024 * 1024
 
 logger = logging.getLogger(__name__)
 
 RunPipeline = Callable[[Iterable[PipelineSubmission], Callable[[Outcome], None]], object]
-
-
-@dataclass(frozen=True, slots=True)
-class NewDocument:
-    """A document that a caller hands in.
-
-    Attributes:
-        content: Its bytes: a path, or an open stream that is read once.
-        source: Names it within its tenant; submitting the same source again replaces the document.
-        metadata: Fields to filter by; `title` is shown instead of the document's own.
-        labels: Access labels; see `pipelines.core.access`.
-    """
-
-    content: Path | BinaryIO
-    name: str
-    source: str
-    metadata: Mapping[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict)
-    labels: Labels = ()
 
 
 class Ingestion:
@@ -78,60 +52,25 @@ class Ingestion:
         fingerprint: str,
     ) -> None:
         self._settings, self._ledger, self._blobs = settings, ledger, blobs
-        self._store, self._run, self._fingerprint = store, run, fingerprint
+        self._store, self._run = store, run
+        self._intake = Intake(settings, blobs, fingerprint)
         self._recovering = threading.Lock()
         self._recovered = False
 
-    def accept(self, tenant: str, documents: Iterable[NewDocument], *, labels: Labels | None = None) -> Job:
-        """Stores the bytes, then records the batch, all of it or nothing.
+    def accept(
+        self, tenant: str, documents: Iterable[NewDocument], *, labels: Labels | None = None, strict: bool = True
+    ) -> Job:
+        """Stores the bytes, then records the batch, all of it or nothing. Archives are accepted as their members.
 
         A file that is too large or cannot be read is accepted as well: it ends as failed, with the reason, and the
         others go on.
 
         Args:
             labels: Access labels of whoever submits; `None`: every one.
+            strict: See `Intake.submissions`, also for what it raises.
         """
-        submissions = [self._submission(tenant, document) for document in documents]
+        submissions = list(self._intake.submissions(tenant, documents, strict=strict))
         return self._ledger.accept(tenant, submissions, labels=labels)
-
-    def _submission(self, tenant: str, document: NewDocument) -> Submission:
-        sha256, size, key = self._keep(document.content)
-        metadata = dict(document.metadata)
-        return Submission(
-            document_id=document_id(tenant, document.source),
-            source=document.source,
-            name=document.name,
-            content_sha256=sha256,
-            size_bytes=size,
-            format=PurePath(document.name).suffix.lstrip(".").lower(),
-            blob_key=key,
-            fingerprint=document_version(
-                sha256,
-                document.name,
-                metadata,
-                split=self._settings.split,
-                encoder=self._fingerprint,
-                labels=document.labels,
-            ),
-            metadata=metadata,
-            labels=document.labels,
-        )
-
-    def _keep(self, content: Path | BinaryIO) -> tuple[str, int, str]:
-        """Stores bytes: their hash, size and key. The key is empty where they could not be stored."""
-        limit = self._settings.convert.max_file_bytes
-        size = 0
-        try:
-            if isinstance(content, Path):
-                size = _regular_size(content)
-                if size > limit:
-                    return f"size:{size}", size, ""
-            blob = self._blobs.put(_chunks(content), max_bytes=limit)
-        except RequestTooLargeError:
-            return f"size:{limit + 1}", limit + 1, ""
-        except _UnreadableError as error:
-            return f"unreadable:{error}", size, ""
-        return blob.sha256, blob.size_bytes, blob.key
 
     def work(
         self,
@@ -237,11 +176,10 @@ class Ingestion:
             item = next(items, None)
 
     def _unreadable(self, item: WorkItem) -> StrataError | None:
-        limit = self._settings.convert.max_file_bytes
-        if item.size_bytes > limit:
-            return DocumentTooLargeError(f"The file has {item.size_bytes:,} bytes; the limit is {limit:,}.")
-        if not item.blob_key or not self._blobs.exists(item.blob_key):
-            return MalformedDocumentError("The file could not be read from disk; check its permissions and try again.")
+        if error := refusal(item, self._settings):
+            return error
+        if not self._blobs.exists(item.blob_key):
+            return MalformedDocumentError("The stored file is gone; submit it again.")
         return None
 
     def turn(self, stop: threading.Event) -> bool:
@@ -270,7 +208,7 @@ class Ingestion:
             if self._settings.index.mode == "embedded":
                 self._ledger.reclaim(everyone=True)  # the index's lock is ours, so nobody else is at work
             self._blobs.remove_partial()
-            self._drop(list(self._blobs.keys(unused_for_s=UNUSED_S)))
+            self._drop(self._blobs.keys(unused_for_s=UNUSED_S))
             self._recovered = True
 
     def _deleted(self, item: WorkItem) -> bool:
@@ -279,31 +217,9 @@ class Ingestion:
         except NotFoundError:
             return True
 
-    def _drop(self, keys: Sequence[str]) -> None:
+    def _drop(self, keys: Iterable[str]) -> None:
         """Removes blobs that nothing needs, except new files: somebody may be about to submit them."""
-        for first in range(0, len(keys), DROP):
-            for key in self._ledger.unreferenced(keys[first : first + DROP]):
+        rest = iter(keys)
+        while some := list(islice(rest, DROP)):
+            for key in self._ledger.unreferenced(some):
                 self._blobs.delete(key, unused_for_s=0.0 if key.startswith(TEXTS) else UNUSED_S)
-
-
-class _UnreadableError(Exception):
-    """A submitted file cannot be read: a fault of its own, not of the disk that keeps the blobs."""
-
-
-def _regular_size(path: Path) -> int:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise _UnreadableError(error.errno) from error
-    if not stat.S_ISREG(status.st_mode):  # opening a pipe waits, a device never ends
-        raise _UnreadableError("no file")
-    return status.st_size
-
-
-def _chunks(content: Path | BinaryIO) -> Iterator[bytes]:
-    try:
-        with content.open("rb") if isinstance(content, Path) else nullcontext(content) as stream:
-            while chunk := stream.read(CHUNK):
-                yield chunk
-    except OSError as error:
-        raise _UnreadableError(error.errno) from error

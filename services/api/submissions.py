@@ -6,7 +6,7 @@ import io
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import PurePath
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -14,18 +14,25 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from pipelines.core import access
+from pipelines.core.access import Labels
 from pipelines.core.errors import InvalidRequestError, RequestTooLargeError
 from pipelines.core.settings import Settings
 from pipelines.core.types import Scalar
 from services.api.limits import UnsupportedMediaTypeError
-from services.api.schemas import Label, Metadata, NewText, NewTexts
-from services.ingestion import TITLE_KEY, NewDocument
+from services.api.schemas import AccessLabels, Label, Metadata, NewText, NewTexts
+from services.archives import is_archive
+from services.ingestion import TITLE_KEY
+from services.intake import NewDocument
 
 SUFFIXES = {"markdown": (".md", ".markdown"), "text": (".txt", ".text"), "html": (".html", ".htm")}
 MAX_FIELD_BYTES = 1024 * 1024
 
+T = TypeVar("T")
+
 _METADATA = TypeAdapter(Metadata | list[Metadata])
 _LABEL: TypeAdapter[str] = TypeAdapter(Label)
+_LABELS: TypeAdapter[list[str] | list[list[str]]] = TypeAdapter(AccessLabels | list[AccessLabels])
 
 
 class _Parser(MultiPartParser):
@@ -59,7 +66,6 @@ def _checked(documents: list[NewDocument], settings: Settings) -> list[NewDocume
         raise InvalidRequestError("There is no document in this submission.")
     if len(documents) > settings.api.max_files:
         raise RequestTooLargeError(f"There are more than {settings.api.max_files} documents in this submission.")
-    limit = settings.convert.max_file_bytes
     seen: set[str] = set()
     for document in documents:
         if document.source in seen:
@@ -67,6 +73,7 @@ def _checked(documents: list[NewDocument], settings: Settings) -> list[NewDocume
         seen.add(document.source)
         size = cast(BinaryIO, document.content).seek(0, io.SEEK_END)
         cast(BinaryIO, document.content).seek(0)
+        limit = settings.ingest.max_archive_bytes if is_archive(document.name) else settings.convert.max_file_bytes
         if size > limit:
             raise RequestTooLargeError(f"{document.name} has {size:,} bytes; the limit is {limit:,}.")
     return documents
@@ -91,8 +98,8 @@ async def _form(request: Request, max_files: int) -> FormData:
 
 
 def _files(form: FormData) -> list[NewDocument]:
-    if unknown := sorted(set(form) - {"files", "source", "metadata"}):
-        raise InvalidRequestError(f"There is no form field {unknown[0]!r}; there are files, source and metadata.")
+    if unknown := sorted(set(form) - {"files", "source", "metadata", "labels"}):
+        raise InvalidRequestError(f"There is no form field {unknown[0]!r}; there are files, source, metadata, labels.")
     files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
     sources = form.getlist("source")
     if len(files) != len(form.getlist("files")) or not all(isinstance(source, str) for source in sources):
@@ -100,28 +107,43 @@ def _files(form: FormData) -> list[NewDocument]:
     if sources and len(sources) != len(files):
         raise InvalidRequestError(f"There are {len(files)} files and {len(sources)} sources: give each file one.")
     metadata = _file_metadata(form.getlist("metadata"), len(files))
+    labels = _file_labels(form.getlist("labels"), len(files))
     documents = []
     for at, file in enumerate(files):
         name = _label("files", PurePath((file.filename or "").replace("\\", "/")).name)
         source = _label("source", str(sources[at])) if sources else name
-        documents.append(NewDocument(file.file, name, source, _frozen(metadata[at])))
+        documents.append(NewDocument(file.file, name, source, _frozen(metadata[at]), labels[at]))
     return documents
 
 
 def _file_metadata(fields: Sequence[object], files: int) -> list[Metadata]:
     if not fields:
         return [{} for _ in range(files)]
-    if len(fields) > 1 or not isinstance(fields[0], str):
-        raise InvalidRequestError("`metadata` is one field with JSON in it.")
-    try:
-        metadata = _METADATA.validate_json(fields[0])
-    except ValidationError as error:
-        raise RequestValidationError(_found(error, "metadata")) from error
+    metadata = _json(_METADATA, "metadata", fields)
     if isinstance(metadata, dict):
         return [metadata for _ in range(files)]
     if len(metadata) != files:
         raise InvalidRequestError(f"There are {files} files and {len(metadata)} entries in `metadata`.")
     return metadata
+
+
+def _file_labels(fields: Sequence[object], files: int) -> list[Labels]:
+    given = _json(_LABELS, "labels", fields) if fields else []
+    if not any(isinstance(each, list) for each in given):
+        return [access.labels(cast(list[str], given))] * files
+    if len(given) != files:
+        raise InvalidRequestError(f"There are {files} files and {len(given)} lists in `labels`.")
+    return [access.labels(each) for each in given]
+
+
+def _json(kind: TypeAdapter[T], name: str, fields: Sequence[object]) -> T:
+    """What a form field holds as JSON."""
+    if len(fields) > 1 or not isinstance(fields[0], str):
+        raise InvalidRequestError(f"`{name}` is one field with JSON in it.")
+    try:
+        return kind.validate_json(fields[0])
+    except ValidationError as error:
+        raise RequestValidationError(_found(error, name)) from error
 
 
 def _label(field: str, text: str) -> str:
@@ -149,7 +171,7 @@ def _text(text: NewText) -> NewDocument:
     name = stem if stem.lower().endswith(suffixes) else stem + suffixes[0]
     source = text.source or text.name or f"text:{hashlib.sha256(content).hexdigest()[:32]}"
     metadata = {**text.metadata, **({TITLE_KEY: text.title} if text.title else {})}
-    return NewDocument(io.BytesIO(content), name, source, _frozen(metadata))
+    return NewDocument(io.BytesIO(content), name, source, _frozen(metadata), access.labels(text.labels))
 
 
 def _frozen(metadata: Mapping[str, Scalar | list[Scalar]]) -> dict[str, Scalar | tuple[Scalar, ...]]:

@@ -13,7 +13,7 @@ from pipelines.core.errors import StrataError
 from pipelines.core.state import Document, DocumentStatus, ItemStatus, Job, JobItem, WorkItem
 from pipelines.core.types import DEFAULT_TENANT, Scalar
 from services.cli.progress import Progress, progress
-from services.ingestion import NewDocument
+from services.intake import NewDocument
 
 if TYPE_CHECKING:
     from indexing.stream import Outcome
@@ -110,7 +110,7 @@ class Batch:
         return self._finished()
 
     def _hand_in(self, documents: Sequence[NewDocument]) -> None:
-        self._jobs.append(self._runtime.ingestion.accept(self._tenant, documents))
+        self._jobs.append(self._runtime.ingestion.accept(self._tenant, documents, strict=False))
 
     def _failed_before(self) -> dict[str, Document]:
         ledger, cursor = self._runtime.ledger, None

@@ -4,11 +4,12 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import typer
 
 from indexing.convert.sniff import EXTENSIONS
+from services.archives import is_archive
 
 HIDDEN, UNSUPPORTED, LINKED, CLOSED = "hidden", "unsupported ending", "link to a folder", "folder that cannot be read"
 
@@ -47,6 +48,11 @@ def find(paths: Sequence[Path], *, leave_out: Path) -> Found:
     return Found(tuple(files), skipped)
 
 
+def is_readable(name: str) -> bool:
+    """Whether a file of this name is taken from a folder: some converter reads it, or it is an archive."""
+    return PurePath(name).suffix.lower() in EXTENSIONS or is_archive(name)
+
+
 def absolute(path: Path) -> Path:
     """The path from the root, `..` resolved and links kept: the name that the person knows the file by."""
     return Path(os.path.abspath(path))  # noqa: PTH100  # Path.resolve would follow links, Path.absolute keep `..`
@@ -63,7 +69,7 @@ def _inside(folder: Path, own: Path) -> Iterator[tuple[Path, str]]:
             path = here / name
             if name.startswith("."):
                 yield path, HIDDEN
-            elif path.suffix.lower() not in EXTENSIONS or not path.is_file():
+            elif not is_readable(name) or not path.is_file():
                 yield path, UNSUPPORTED
             else:
                 yield path, ""

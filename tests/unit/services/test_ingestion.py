@@ -21,7 +21,8 @@ from pipelines.core.settings import ConvertSettings, IndexSettings, IngestSettin
 from pipelines.core.state import Document, DocumentStatus, ItemStatus, Job, Ledger, WorkItem
 from pipelines.core.store import Schema, make_store
 from services import ingestion as module
-from services.ingestion import Ingestion, NewDocument
+from services.ingestion import Ingestion
+from services.intake import NewDocument
 from tests.support.hash_encoder import HashEncoder
 
 TENANT = "default"
