@@ -1,10 +1,10 @@
 """Celery's worker, inside a process of ours: its threads, its way back to a broker that was away."""
 
+import math
 import os
 import random
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -21,10 +21,10 @@ LONGEST_PAUSE_S = 2.0
 
 
 class Pulse:
-    """When the consumer was last seen to turn, be it that it tries to reach its broker."""
+    """When the consumer was last seen to turn, be it that it tries to reach its broker; never before it is ready."""
 
     def __init__(self) -> None:
-        self._at = time.monotonic()
+        self._at = -math.inf
 
     def beat(self) -> None:
         """It turns."""
@@ -117,7 +117,7 @@ class CeleryWorker:
             without_mingle=True,
             without_gossip=True,
             without_heartbeat=True,
-            ready_callback=lambda _: self.ready.set(),
+            ready_callback=self._on_ready,
         )
 
     def run(self) -> None:
@@ -128,9 +128,11 @@ class CeleryWorker:
         """Stops a worker that runs in another thread, and waits for its tasks."""
         self._controller.stop()
 
+    def _on_ready(self, _: Any) -> None:
+        self.pulse.beat()
+        self.ready.set()
+
     def end_process(self) -> None:
         """Has every worker of this process stop, from a signal handler. Returns at once."""
         celery_state.should_stop = 0
-        pool: Callable[[], None] | None = getattr(self._controller.pool, "wake", None)
-        if pool is not None:
-            pool()
+        self._controller.pool.wake()
