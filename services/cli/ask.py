@@ -38,6 +38,7 @@ def ask(
     deadline: Annotated[
         float | None, typer.Option("--deadline", metavar="SECONDS", min=0.001, help="Bound on the whole question.")
     ] = None,
+    tenant: context.Tenant = "default",
     explain: Annotated[bool, typer.Option("--explain", help="Show what became of each retrieved passage.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
@@ -57,7 +58,7 @@ def ask(
     first = Question(
         text=question or "",
         history=read_history(history) if history else (),
-        filter=Filter(metadata=parse_fields(filters or [], settings, "--filter")),
+        filter=Filter(tenant=tenant, metadata=parse_fields(filters or [], settings, "--filter")),
         limits=Limits(deadline_ms=max(1, round(deadline * 1000)) if deadline else None),
         explain=explain,
     )

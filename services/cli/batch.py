@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexing.identity import document_id
+from pipelines.core.access import Labels
 from pipelines.core.errors import StrataError
 from pipelines.core.state import Document, DocumentStatus, ItemStatus, Job, JobItem, WorkItem
 from pipelines.core.types import DEFAULT_TENANT, Scalar
@@ -62,9 +63,9 @@ class Batch:
         self._report = Report()
         self._started = time.monotonic()
         self._jobs: list[Job] = []
-        self._ended: dict[str, StrataError | None] = {}
+        self._ended: dict[str, tuple[str, StrataError | None]] = {}  # source and error, by document
 
-    def accept(self, files: Sequence[Path], metadata: Metadata, *, retry_failed: bool) -> None:
+    def accept(self, files: Sequence[Path], metadata: Metadata, labels: Labels = (), *, retry_failed: bool) -> None:
         """Hands files in. What is accepted stays accepted, whatever happens to this process.
 
         A file that failed before and has not changed since is not tried again, unless `retry_failed`.
@@ -79,7 +80,7 @@ class Batch:
                     self._failed(source, before.error_code, f"{before.error_detail} (not tried again)")
                     self._report.counts[ItemStatus.FAILED] += 1
                 else:
-                    waiting.append(NewDocument(path, path.name, source, metadata))
+                    waiting.append(NewDocument(path, path.name, source, metadata, labels))
                 if len(waiting) == JOB_DOCUMENTS:
                     self._hand_in(waiting)
                     waiting = []
@@ -135,7 +136,7 @@ class Batch:
 
     def _observe(self, item: WorkItem, outcome: "Outcome | StrataError", shown: Progress) -> None:
         error = outcome if isinstance(outcome, StrataError) else getattr(outcome, "error", None)
-        self._ended[item.document_id] = error
+        self._ended[item.document_id] = (item.source, error)
         if error is not None and error.retryable and item.attempt < self._runtime.settings.ingest.max_attempts:
             return  # it will be tried again
         passages = getattr(outcome, "passages", 0)
@@ -153,11 +154,11 @@ class Batch:
             report.counts[item.status] += 1
             if item.status == ItemStatus.FAILED:
                 self._failed(item.source, item.error_code, item.error_detail)
-        others = {key: error for key, error in self._ended.items() if key not in mine}
+        others = [ended for key, ended in self._ended.items() if key not in mine]
         report.resumed = len(others)
-        for key, error in others.items():
+        for source, error in others:
             if error is not None:
-                self._failed(self._runtime.ledger.document(key, self._tenant).source, error.code, error.detail)
+                self._failed(source, error.code, error.detail)
         report.seconds = time.monotonic() - self._started
         return report
 

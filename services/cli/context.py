@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,15 @@ if TYPE_CHECKING:
     from pipelines.core.settings import Settings
     from services.config import LoadedConfig
     from services.runtime import Runtime
+
+
+def _tenant(name: str) -> str:
+    from pipelines.core.access import check_tenant
+
+    return check_tenant(name)
+
+
+Tenant = Annotated[str, typer.Option("--tenant", callback=_tenant, help="Whose documents these are.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,15 @@ if TYPE_CHECKING:
 
     from pipelines.core.state import Document, Ledger
 
+_TENANT = "strata.tenant"
+
 app = typer.Typer(name="documents", help="List, show, delete and retry documents.", invoke_without_command=True)
 
 
 @app.callback()
 def documents(
     ctx: typer.Context,
+    tenant: context.Tenant = "default",
     status: Annotated[
         str | None,
         typer.Option("--status", help="Only these: queued, running, indexed, failed or deleting."),
@@ -25,6 +28,7 @@ def documents(
     as_json: Annotated[bool, typer.Option("--json", help="Print the documents as JSON.")] = False,
 ) -> None:
     """List documents, oldest first."""
+    ctx.meta[_TENANT] = tenant
     if ctx.invoked_subcommand:
         return
     from itertools import islice
@@ -32,7 +36,7 @@ def documents(
     from services.cli.render import add_row, console, line, place, print_json, table
 
     with context.runtime(ctx) as runtime:
-        found = list(islice(_all(runtime.ledger, status), limit + 1))
+        found = list(islice(_all(runtime.ledger, tenant, status), limit + 1))
     shown, more = found[:limit], len(found) > limit
     if as_json:
         print_json([_plain(document) for document in shown])
@@ -54,11 +58,10 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Show all that is known of a document."""
-    from pipelines.core.types import DEFAULT_TENANT
     from services.cli.render import add_row, console, print_json, table
 
     with context.runtime(ctx) as runtime:
-        found = _plain(runtime.ledger.document(document_id, DEFAULT_TENANT))
+        found = _plain(runtime.ledger.document(document_id, ctx.meta[_TENANT]))
     if as_json:
         print_json(found)
         return
@@ -73,13 +76,13 @@ def show(
 def delete(ctx: typer.Context, ids: Annotated[list[str], typer.Argument(metavar="ID...")]) -> None:
     """Delete documents, whatever their state."""
     from pipelines.core.errors import ConflictError
-    from pipelines.core.types import DEFAULT_TENANT
 
+    tenant = ctx.meta[_TENANT]
     with context.runtime(ctx) as runtime:
         for document_id in ids:  # all are known before the first is deleted
-            runtime.ledger.document(document_id, DEFAULT_TENANT)
+            runtime.ledger.document(document_id, tenant)
         for document_id in ids:
-            runtime.ledger.delete_document(document_id, DEFAULT_TENANT)
+            runtime.ledger.delete_document(document_id, tenant)
         try:
             gone = runtime.ingestion.delete_marked()
         except ConflictError:
@@ -95,7 +98,7 @@ def retry(ctx: typer.Context) -> None:
     from services.cli.ingest import print_report
 
     with context.runtime(ctx) as runtime:
-        batch = Batch(runtime)
+        batch = Batch(runtime, tenant=ctx.meta[_TENANT])
         if not batch.retry_failed():
             typer.echo("No document has failed.")
             return
@@ -105,9 +108,8 @@ def retry(ctx: typer.Context) -> None:
         raise typer.Exit(1)
 
 
-def _all(ledger: "Ledger", status: str | None) -> "Iterator[Document]":
+def _all(ledger: "Ledger", tenant: str, status: str | None) -> "Iterator[Document]":
     from pipelines.core.state import DocumentStatus
-    from pipelines.core.types import DEFAULT_TENANT
 
     try:
         wanted = DocumentStatus(status) if status else None
@@ -116,7 +118,7 @@ def _all(ledger: "Ledger", status: str | None) -> "Iterator[Document]":
         raise typer.BadParameter(f"{status!r} is none of {names}.", param_hint="--status") from None
     cursor: str | None = None
     while True:
-        page = ledger.documents(DEFAULT_TENANT, status=wanted, limit=500, cursor=cursor)
+        page = ledger.documents(tenant, status=wanted, limit=500, cursor=cursor)
         yield from page.items
         if (cursor := page.next_cursor) is None:
             return

@@ -25,6 +25,11 @@ def ingest(
         list[str] | None,
         typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="A field to filter by; can be given several times."),
     ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="An access label; only keys that hold one of them see the documents. Repeatable."),
+    ] = None,
+    tenant: context.Tenant = "default",
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try files that failed before again, though they are unchanged.")
     ] = False,
@@ -37,6 +42,7 @@ def ingest(
 
     Exit code: 0 when every document is indexed, 1 when some failed.
     """
+    from pipelines.core import access
     from services.cli.batch import Batch
     from services.cli.fields import parse_fields
     from services.cli.files import find
@@ -45,7 +51,7 @@ def ingest(
     fields = parse_fields(metadata or [], settings, "--metadata")
     found = find(paths or [], leave_out=settings.data_dir)
     with context.runtime(ctx) as runtime:
-        batch = Batch(runtime, quiet=as_json)
+        batch = Batch(runtime, tenant=tenant, quiet=as_json)
         if not paths and retry_failed:
             batch.retry_failed()
         if not paths and not batch.waiting():
@@ -53,7 +59,7 @@ def ingest(
                 return
             raise typer.BadParameter("nothing is left to finish; name files or folders.", param_hint="PATH")
         try:
-            batch.accept(found.files, fields, retry_failed=retry_failed)
+            batch.accept(found.files, fields, access.labels(labels or []), retry_failed=retry_failed)
             report = batch.work()
         except KeyboardInterrupt:
             left = batch.waiting()

@@ -19,6 +19,7 @@ def search(
         list[str] | None,
         typer.Option("--filter", "-f", metavar="KEY=VALUE", help="Only documents with this metadata; repeatable."),
     ] = None,
+    tenant: context.Tenant = "default",
     as_json: Annotated[bool, typer.Option("--json", help="Print the passages as JSON.")] = False,
 ) -> None:
     """Find passages, best first, by meaning and by words."""
@@ -27,7 +28,7 @@ def search(
     from services.cli.render import console, line, one_line, place, print_json, where
 
     settings = context.settings(ctx)
-    filter_ = Filter(metadata=parse_fields(filters or [], settings, "--filter"))
+    filter_ = Filter(tenant=tenant, metadata=parse_fields(filters or [], settings, "--filter"))
     with context.runtime(ctx) as runtime:
         hits = runtime.search(query, limit=limit, filter=filter_)
     if as_json:
