@@ -330,7 +330,8 @@ class Runtime:
         if self.settings.telemetry.log_content:
             logger.info("answer %s: question %r, answer %r", result.id, question.text, result.text)
         try:
-            await asyncio.to_thread(self.ledger.record, question.filter.tenant, result)
+            seen = question.filter
+            await asyncio.to_thread(self.ledger.record, seen.tenant, result, labels=seen.labels)
         except StateUnavailableError as error:  # the answer is there and may have been paid for
             logger.warning("the receipt of answer %s was not kept: %s", result.id, error.detail)
         return result
