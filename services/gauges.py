@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from pipelines.core.breaker import Breaker
+from pipelines.core.breaker import away
 from pipelines.core.errors import StrataError
 from pipelines.core.settings import ROLES, Role
 from pipelines.core.state import Batches, Counts, Fleet, Ledger, QuestionStatus
@@ -47,18 +47,9 @@ def queue(reachable: Callable[[], bool], depths: Callable[[], Mapping[Role, tupl
     return read
 
 
-def breakers(known: Callable[[], Mapping[str, Breaker]]) -> Read:
-    """Dependencies that are left alone because they failed.
-
-    Args:
-        known: Circuit breakers by name of the dependency.
-    """
-
-    def read() -> Iterable[Metric]:
-        values = {name: breaker.open_for_s > 0 for name, breaker in known().items()}
-        return [_each("strata_breaker_open", "Whether a dependency is left alone.", "dependency", values)]
-
-    return read
+def breakers() -> Iterable[Metric]:
+    """Dependencies that are left alone because they failed: a `Read`."""
+    return [_each("strata_breaker_open", "Whether a dependency is left alone.", "dependency", away())]
 
 
 def _documents(counts: Counts) -> list[Metric]:

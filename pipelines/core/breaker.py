@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from weakref import WeakSet
 
 from pipelines.core.errors import StrataError
 
@@ -12,6 +13,19 @@ FAILURES = 5
 """Failures in a row that open the circuit."""
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
+
+_alive: "WeakSet[Breaker]" = WeakSet()
+_alive_lock = threading.Lock()
+
+
+def away() -> dict[str, bool]:
+    """Every dependency of this process that has a circuit breaker, by name, and whether it is left alone now."""
+    with _alive_lock:
+        breakers = list(_alive)
+    found: dict[str, bool] = {}
+    for breaker in breakers:
+        found[breaker.name] = found.get(breaker.name, False) or breaker.open_for_s > 0
+    return found
 
 
 class Breaker:
@@ -21,7 +35,7 @@ class Breaker:
     success closes the circuit, its failure doubles the pause.
 
     Args:
-        name: Of the dependency, for the detail of the error and the metrics.
+        name: Of the dependency, for the detail of the error and the figures: one of few.
         error: Makes the error of a call that is not let through; takes `detail` and `retry_after_s`.
         clock: Seconds that never go back.
     """
@@ -41,6 +55,8 @@ class Breaker:
         self._pauses = 0
         self._closed_at = 0.0
         self._probing_until = 0.0
+        with _alive_lock:
+            _alive.add(self)
 
     @property
     def open_for_s(self) -> float:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pipelines.core.breaker import FAILURES, FIRST_PAUSE_S, LONGEST_PAUSE_S, Breaker
+from pipelines.core.breaker import FAILURES, FIRST_PAUSE_S, LONGEST_PAUSE_S, Breaker, away
 from pipelines.core.errors import IndexUnavailableError
 
 
@@ -76,6 +76,13 @@ def test_a_probe_that_is_never_heard_of_again_does_not_close_the_way_for_good(br
     breaker.check()
     breaker.abandoned()
     breaker.check()
+
+
+def test_a_process_knows_which_of_its_dependencies_are_left_alone(breaker: Breaker) -> None:
+    assert away()["index"] is False
+    opened(breaker)
+    Breaker("index", IndexUnavailableError)  # another one of the same
+    assert away()["index"] is True
 
 
 def test_a_call_reports_itself(breaker: Breaker, clock: Clock) -> None:
