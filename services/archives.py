@@ -119,7 +119,7 @@ def members(stream: BinaryIO, name: str, *, max_members: int, max_bytes: int) ->
 
 def _zip(stream: BinaryIO, budget: "_Budget") -> Iterator[Member]:
     try:
-        archive = zipfile.ZipFile(_BoundedReads(stream, budget))  # type: ignore[arg-type]  # what zipfile uses of a file
+        archive = zipfile.ZipFile(_BoundedReads(stream, budget))
         entries = archive.infolist()
     except _DAMAGED as error:
         raise budget.damaged() from error
@@ -199,6 +199,10 @@ def _tar(unpack: Callable[[BinaryIO], Readable]) -> Callable[[BinaryIO, "_Budget
                 source.limit = MAX_HEADER_BYTES
         if source.ended:
             raise budget.damaged()  # an archive ends with a block of zeros
+        try:
+            source.drain()  # only at its end does a packed file tell its checksum
+        except _DAMAGED as error:
+            raise budget.damaged() from error
 
     return read
 
@@ -229,6 +233,10 @@ class _TarStream:
 
     def tell(self) -> int:
         return self._at
+
+    def drain(self) -> None:
+        while self.read(self.limit):
+            pass
 
 
 class _TarMember:

@@ -6,6 +6,7 @@ import logging
 import os
 import tempfile
 import threading
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from indexing.ingest import build_ingest_pipeline, ingest
 from indexing.stream import Indexed, Outcome
 from indexing.stream import Submission as PipelineSubmission
 from pipelines.core.blobs import FolderBlobs
-from pipelines.core.errors import IndexUnavailableError, NotFoundError, StrataError
+from pipelines.core.errors import IndexUnavailableError, MalformedDocumentError, NotFoundError, StrataError
 from pipelines.core.settings import ConvertSettings, IndexSettings, IngestSettings, Settings, SplitSettings
 from pipelines.core.state import Document, DocumentStatus, ItemStatus, Job, Ledger, WorkItem
 from pipelines.core.store import Schema, make_store
@@ -434,3 +435,63 @@ def test_a_deletion_that_fails_is_done_later(service: Service, monkeypatch: pyte
     service.work()
     assert service.ledger.documents(TENANT).items == ()
     assert service.store.info().passages == 0
+
+
+def zipped(**files: str) -> io.BytesIO:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(f"docs/{name}.md", text)
+    return target
+
+
+def test_an_archive_is_accepted_as_its_members(service: Service) -> None:
+    archive = zipped(a="Text of a.", b="", c="x" * (LIMIT + 1))
+    job = service.ingestion.accept(TENANT, [new("all.zip", archive, year=2024)])
+    service.work()
+    assert service.statuses(job) == {"a.md": "indexed", "b.md": "failed", "c.md": "failed"}
+    document = service.document("a.md")
+    assert (document.source, dict(document.metadata)) == ("all.zip!/docs/a.md", {"year": 2024})
+    assert service.document("c.md").error_code == "document_too_large"
+
+    service.ingestion.accept(TENANT, [new("all.zip", zipped(b="Text of b."))])
+    service.work()
+    assert service.texts("a.md") == ["Text of a."]  # a member that is missing is not deleted
+    assert service.texts("b.md") == ["Text of b."]
+
+
+def test_of_two_members_with_one_name_the_last_is_taken(service: Service) -> None:
+    archive = zipped(a="The first.")
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(archive, "a") as more:
+        more.writestr("docs/a.md", "The last.")
+    job = service.ingestion.accept(TENANT, [new("all.zip", archive)])
+    service.work()
+    assert [item.status for item in service.ledger.job_items(job.id, TENANT)] == ["superseded", "indexed"]
+    assert service.texts("a.md") == ["The last."]
+
+
+def test_members_that_are_refused_fail_with_their_reason(service: Service) -> None:
+    archive = zipped(a="Text.")
+    with zipfile.ZipFile(archive, "a") as more:
+        more.writestr("inner.zip", "x")
+    service.ingestion.accept(TENANT, [new("all.zip", archive)])
+    service.work()
+    inner = service.document("inner.zip")
+    assert (inner.error_code, inner.error_detail) == (
+        "document_unsupported",
+        "This is an archive inside of an archive: submit it by itself.",
+    )
+
+
+def test_a_damaged_archive_is_refused_or_fails_as_the_caller_wishes(service: Service, tmp_path: Path) -> None:
+    damaged = tmp_path / "bad.zip"
+    damaged.write_bytes(b"no archive")
+    missing = tmp_path / "missing.tar.gz"
+    documents = [new("a.md", io.BytesIO(b"Text.")), new("bad.zip", damaged), new("missing.tar.gz", missing)]
+    with pytest.raises(MalformedDocumentError, match=r"The archive bad\.zip is damaged"):
+        service.ingestion.accept(TENANT, documents[1:])
+    job = service.ingestion.accept(TENANT, documents, strict=False)
+    service.work()
+    assert service.statuses(job) == {"a.md": "indexed", "bad.zip": "failed", "missing.tar.gz": "failed"}
+    assert "damaged" in str(service.document("bad.zip").error_detail)
+    assert "permissions" in str(service.document("missing.tar.gz").error_detail)
