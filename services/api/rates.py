@@ -13,6 +13,7 @@ MINUTE_S = 60
 WRONG_PER_MINUTE = 60
 """Requests without a valid key from one address before it is told to wait."""
 MAX_ADDRESSES = 2000
+REDIS_CONNECTIONS = 16
 REDIS_TIMEOUT_S = 0.25
 """A count is not worth a longer wait: this process counts for itself then."""
 
@@ -81,7 +82,7 @@ class Rates:
     async def aclose(self) -> None:
         """Closes the connections."""
         if self._redis is not None:
-            await self._redis.storage.bridge.get_connection().aclose()
+            await self._redis.bridge.get_connection().connection_pool.aclose()
 
 
 def _redis(settings: Settings) -> Any:
@@ -90,14 +91,21 @@ def _redis(settings: Settings) -> Any:
     if not url.startswith(("redis://", "rediss://")):
         return None
     from limits.aio.storage import RedisStorage
+    from redis.asyncio import BlockingConnectionPool
 
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=REDIS_CONNECTIONS,
+        timeout=REDIS_TIMEOUT_S,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+    )
     return RedisStorage(
         f"async+{url}",
         wrap_exceptions=True,
         implementation="redispy",
         key_prefix=f"{settings.queue.prefix}:rates",
-        socket_timeout=REDIS_TIMEOUT_S,
-        socket_connect_timeout=REDIS_TIMEOUT_S,
+        connection_pool=pool,  # type: ignore[arg-type]  # its documentation says so
     )
 
 

@@ -101,7 +101,7 @@ def delete(session: Session, tenant: str, document_id: str, now: datetime, label
     document = owned(session, tenant, document_id, labels)
     items = _open_items(session, {document.id: document}).get(document.id, [])
     deleter = Principal(tenant=tenant, labels=labels)
-    if not all(deleter.owns(each.labels) for each in (document, *items)):
+    if not all(deleter.owns(carried) for carried in (document.labels, *(item.labels for item in items))):
         raise ForbiddenError("This API key is bound to access labels: it deletes only documents that carry no others.")
     for item in items:
         close(item, ItemStatus.CANCELLED, now)
