@@ -20,7 +20,7 @@ from pipelines.core.settings import Settings
 from pipelines.core.state import DocumentStatus, Job, Ledger, WorkItem, owner_id
 from pipelines.core.store import Store
 from services.intake import Intake, NewDocument, refusal
-from services.shift import CLAIM, LEASE_S, Shift
+from services.shift import CLAIM, Shift
 
 UNUSED_S = 3600.0
 DROP = 500
@@ -56,6 +56,7 @@ class Ingestion:
         self._intake = Intake(settings, blobs, fingerprint)
         self._recovering = threading.Lock()
         self._recovered = False
+        self._owed: list[WorkItem] = []
 
     def accept(
         self, tenant: str, documents: Iterable[NewDocument], *, labels: Labels | None = None, strict: bool = True
@@ -94,7 +95,7 @@ class Ingestion:
         self._recover()
         self.delete_marked()
         stop = stop or threading.Event()
-        shift = Shift(self._ledger, stop)
+        shift = Shift(self._ledger, stop, self._settings.ingest.lease_s, self._owed)
         ended = 0
 
         def end(outcome: Outcome) -> None:
@@ -190,7 +191,7 @@ class Ingestion:
     def delete_marked(self) -> int:
         """Removes documents that are marked for deletion and held by nobody; returns how many."""
         deleted = 0
-        while deletions := self._ledger.claim_deletions(CLAIM, owner_id(), LEASE_S):
+        while deletions := self._ledger.claim_deletions(CLAIM, owner_id(), self._settings.ingest.lease_s):
             for deletion in deletions:
                 self._store().delete(deletion.document_id)
                 if self._ledger.purge(deletion):

@@ -2,12 +2,11 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from pipelines.core.errors import StrataError
+from pipelines.core.errors import StateUnavailableError, StrataError
 from pipelines.core.state import Ledger, WorkItem, owner_id
 
-LEASE_S = 60.0
 CLAIM = 16
 
 
@@ -16,10 +15,12 @@ class Shift:
 
     Args:
         stop: Once set, no further document is handed out.
+        owed: What earlier shifts of this process could not give back, because the database was away. Without it their
+            documents would wait for the end of their leases, with a worker beside them that lives.
     """
 
-    def __init__(self, ledger: Ledger, stop: threading.Event) -> None:
-        self._ledger, self._stop = ledger, stop
+    def __init__(self, ledger: Ledger, stop: threading.Event, lease_s: float, owed: list[WorkItem]) -> None:
+        self._ledger, self._stop, self._lease_s, self._owed = ledger, stop, lease_s, owed
         self._owner = owner_id()
         self._lock = threading.Lock()
         self._waiting: list[WorkItem] = []
@@ -43,7 +44,7 @@ class Shift:
 
     def _next(self, *, only_new: bool) -> WorkItem | None:
         if not self._waiting:
-            claimed = self._ledger.claim(CLAIM, self._owner, LEASE_S)
+            claimed = self._ledger.claim(CLAIM, self._owner, self._lease_s)
             with self._lock:
                 self._waiting = claimed
         with self._lock:
@@ -73,6 +74,7 @@ class Shift:
     @contextmanager
     def keep_leases(self) -> Iterator[None]:
         """Prolongs the leases in the background; what is left at the end is given back."""
+        self._give_back()
         stop = threading.Event()
         thread = threading.Thread(target=self._prolong, args=(stop,), name="strata-leases", daemon=True)
         thread.start()
@@ -81,14 +83,20 @@ class Shift:
         finally:
             stop.set()
             thread.join()
-            for item in self._all():
-                self._ledger.release(item)
+            self._owed += self._all()
+            with suppress(StateUnavailableError):  # the next shift gives it back
+                self._give_back()
+
+    def _give_back(self) -> None:
+        while self._owed:
+            self._ledger.release(self._owed[-1])
+            self._owed.pop()
 
     def _prolong(self, stop: threading.Event) -> None:
-        while not stop.wait(LEASE_S / 3):
+        while not stop.wait(self._lease_s / 3):
             items = self._all()
             try:
-                wanted = self._ledger.extend(items, LEASE_S)
+                wanted = self._ledger.extend(items, self._lease_s)
             except StrataError:
                 continue  # the next round tries again; two may fail before a lease ends
             self._unwanted |= {item.token for item in items} - wanted

@@ -17,11 +17,16 @@ from indexing.ingest import build_ingest_pipeline, ingest
 from indexing.stream import Indexed, Outcome
 from indexing.stream import Submission as PipelineSubmission
 from pipelines.core.blobs import FolderBlobs
-from pipelines.core.errors import IndexUnavailableError, MalformedDocumentError, NotFoundError, StrataError
+from pipelines.core.errors import (
+    IndexUnavailableError,
+    MalformedDocumentError,
+    NotFoundError,
+    StateUnavailableError,
+    StrataError,
+)
 from pipelines.core.settings import ConvertSettings, IndexSettings, IngestSettings, Settings, SplitSettings
 from pipelines.core.state import Document, DocumentStatus, ItemStatus, Job, Ledger, WorkItem
 from pipelines.core.store import Schema, make_store
-from services import ingestion as module
 from services.ingestion import Ingestion
 from services.intake import NewDocument
 from tests.support.hash_encoder import HashEncoder
@@ -53,15 +58,19 @@ class Service:
             store=self.store,
         )
         self.before: Callable[[PipelineSubmission], None] = lambda _: None
+        self.ended: list[tuple[str, str]] = []
+        self.lease(40.0)
+
+    def lease(self, lease_s: float) -> None:
+        ingest = self.settings.ingest.model_copy(update={"lease_s": lease_s})
         self.ingestion = Ingestion(
-            self.settings,
+            self.settings.model_copy(update={"ingest": ingest}),
             ledger=self.ledger,
             blobs=self.blobs,
             store=lambda: self.store,
             run=self._run,
             fingerprint=self.encoder.fingerprint,
         )
-        self.ended: list[tuple[str, str]] = []
 
     def _run(self, submissions: Iterable[PipelineSubmission], observer: Callable[[Outcome], None]) -> None:
         def watched() -> Iterator[PipelineSubmission]:
@@ -381,8 +390,8 @@ def test_two_workers_at_once_share_the_work(service: Service) -> None:
     assert len(service.encoder.texts) == service.store.info().passages == 40
 
 
-def test_leases_are_kept_while_a_document_takes_long(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.shift.LEASE_S", 0.3)
+def test_leases_are_kept_while_a_document_takes_long(service: Service) -> None:
+    service.lease(0.3)
     service.accept(a=LONG)
     service.encoder.delay_s = 0.12
     thread = threading.Thread(target=service.work)
@@ -394,6 +403,23 @@ def test_leases_are_kept_while_a_document_takes_long(service: Service, monkeypat
         other += service.ledger.claim(1, "another@elsewhere", 60)
         thread.join(0.05)
     assert (other, service.document("a.md").status) == ([], DocumentStatus.INDEXED)
+
+
+def test_what_could_not_be_given_back_while_the_database_was_away_is_taken_up_once_it_is_there(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.accept(a="Text of a.", b="Text of b.", c="Text of c.")
+
+    def away(*_: object, **__: object) -> bool:
+        raise StateUnavailableError("the database is away")
+
+    with monkeypatch.context() as outage:
+        for call in ("finish", "release"):
+            outage.setattr(service.ledger, call, away)
+        with pytest.raises(StateUnavailableError):
+            service.work()
+    assert service.work() == 3
+    assert [document.status for document in service.ledger.documents(TENANT).items] == [DocumentStatus.INDEXED] * 3
 
 
 def test_what_a_killed_process_left_is_taken_up_at_once(service: Service) -> None:
@@ -418,8 +444,8 @@ def test_deleting_what_is_not_there(service: Service) -> None:
     assert service.ingestion.delete_marked() == 0
 
 
-def test_a_deletion_that_fails_is_done_later(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LEASE_S", 0.0)
+def test_a_deletion_that_fails_is_done_later(service: Service) -> None:
+    service.lease(1e-6)
     service.accept(a="Text.")
     service.work()
     service.ledger.delete_document(service.document("a.md").id, TENANT)
