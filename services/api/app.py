@@ -12,14 +12,14 @@ from pydantic import TypeAdapter
 from pipelines.core.events import Event
 from pipelines.core.settings import Settings
 from services import gauges
-from services.api import docs, problems
+from services.api import admission, docs, job_schemas, problems
 from services.api.auth import Authentication
 from services.api.context import Context
 from services.api.gatekeeper import Gatekeeper
 from services.api.limits import BodyLimit, Slots
 from services.api.middleware import RequestScope
-from services.api.routes import ask, documents, health, jobs, keys, search
-from services.api.schemas import JobEvent, NewTexts
+from services.api.routes import answers, ask, documents, health, jobs, keys, search
+from services.api.schemas import NewTexts
 from services.loop import EventLoop
 from services.runtime import Runtime
 from services.work import Nudge
@@ -27,7 +27,12 @@ from services.worker.embedded import EmbeddedWorker
 
 _NAMED: dict[str, Any] = {
     "Event": Event,
-    "JobEvent": JobEvent,
+    "BatchQuestion": job_schemas.BatchQuestion,
+    "BatchQuestions": job_schemas.BatchQuestions,
+    "BatchResult": job_schemas.BatchResult,
+    "BatchResultEvent": job_schemas.BatchResultEvent,
+    "JobEvent": job_schemas.JobEvent,
+    "JobProgress": job_schemas.JobProgress,
     "NewTexts": NewTexts,
     "ProblemDetails": problems.ProblemDetails,
 }
@@ -66,13 +71,14 @@ def create_app(settings: Settings, runtime: Runtime | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    limits = {"/v1/documents": settings.api.max_body_bytes}
+    limits = {"/v1/documents": settings.api.max_body_bytes, "/v1/answers": settings.batch.max_body_bytes}
     app.add_middleware(BodyLimit, limits=limits, default=settings.api.max_question_bytes)
     app.add_middleware(Authentication, gatekeeper=gatekeeper)
     app.add_middleware(RequestScope, metrics=parts.metrics)  # added last, so it stands outermost
     problems.install(app)
+    admission.install(app, parts)
     docs.install(app)
-    for part in (ask, search, documents, jobs, keys, health):
+    for part in (ask, answers, search, documents, jobs, keys, health):
         app.include_router(part.router)
     app.openapi = _with_schemas(app.openapi)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app

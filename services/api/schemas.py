@@ -18,8 +18,8 @@ from pydantic import (
     StrictStr,
 )
 
-from pipelines.core.access import Principal
-from pipelines.core.state import Document, DocumentStatus, ItemStatus, Job, JobItem, JobStatus
+from pipelines.core.access import LABEL, MAX_LABELS, Principal
+from pipelines.core.state import Document, DocumentStatus, JobItem
 from pipelines.core.types import Filter as CoreFilter
 from pipelines.core.types import Hit, Limits, Question, Range, Receipt, Scalar, Turn
 from services.api.limits import UnsupportedMediaTypeError
@@ -70,6 +70,12 @@ Value = Annotated[
 Key = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean)]
 Metadata = Annotated[dict[Key, Value | Annotated[list[Value], Field(max_length=1000)]], Field(max_length=MAX_FIELDS)]
 Label = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_clean)]
+
+
+AccessLabels = Annotated[
+    list[Annotated[str, Field(pattern=rf"^{LABEL.pattern}$")]],
+    Field(max_length=MAX_LABELS, description="Access labels: who holds one of them sees it; without any, all do."),
+]
 
 
 class Body(BaseModel):
@@ -157,6 +163,7 @@ class NewText(Body):
     )
     format: Literal["markdown", "text", "html"] = "markdown"
     metadata: Metadata = {}
+    labels: AccessLabels = []
 
 
 class NewTexts(Body):
@@ -198,14 +205,16 @@ class DocumentView(BaseModel):
     attempts: int
     error: Failure | None
     metadata: Mapping[str, Scalar | tuple[Scalar, ...]]
+    labels: tuple[str, ...] = Field(description="Its access labels, as far as the key holds them.")
     created_at: datetime
     updated_at: datetime
     indexed_at: datetime | None
 
     @classmethod
-    def of(cls, document: Document) -> Self:
-        """As the ledger knows it."""
-        return cls.model_validate({**_fields(cls, document), "error": Failure.of(document)})
+    def of(cls, document: Document, reader: Principal) -> Self:
+        """As the ledger knows it and the reader may."""
+        labels = reader.shown(document.labels)
+        return cls.model_validate({**fields_of(cls, document), "error": Failure.of(document), "labels": labels})
 
 
 class DocumentsPage(BaseModel):
@@ -224,73 +233,6 @@ class TextSpan(BaseModel):
     end: int
     length: int = Field(description="Length of the whole source text.")
     text: str
-
-
-# --- Jobs ----------------------------------------------------------------------------------------------------------
-
-
-class JobView(BaseModel):
-    """A batch of documents. `failed`: every one failed; after a partial failure it is `done`, see `counts`."""
-
-    id: str
-    status: JobStatus
-    finished: bool
-    total: int
-    counts: Mapping[ItemStatus, int]
-    created_at: datetime
-    finished_at: datetime | None
-
-    @classmethod
-    def of(cls, job: Job) -> Self:
-        """As the ledger knows it."""
-        return cls.model_validate(_fields(cls, job))
-
-
-class JobItemView(BaseModel):
-    """What became of one document of a job. `ordinal` is its place in the submission, from 0."""
-
-    ordinal: int
-    document_id: str
-    source: str
-    name: str
-    status: ItemStatus
-    attempts: int
-    error: Failure | None
-    started_at: datetime | None
-    finished_at: datetime | None
-
-    @classmethod
-    def of(cls, item: JobItem) -> Self:
-        """As the ledger knows it."""
-        return cls.model_validate({**_fields(cls, item), "error": Failure.of(item)})
-
-
-class JobDetail(JobView):
-    """A job with some of its documents."""
-
-    items: list[JobItemView]
-    next_after: int | None = Field(description="Pass as `after` for the next items; `null` after the last.")
-
-
-class JobAccepted(BaseModel):
-    """Documents that were accepted: they are kept, and will end as indexed or failed."""
-
-    job: JobView
-    documents: list[JobItemView]
-
-
-class JobRetried(BaseModel):
-    """A job whose failed documents wait again."""
-
-    job: JobView
-    retried: int
-
-
-class JobEvent(BaseModel):
-    """How far a job is. The stream ends with `finished`."""
-
-    type: Literal["progress", "finished"]
-    job: JobView
 
 
 # --- Health --------------------------------------------------------------------------------------------------------
@@ -316,5 +258,6 @@ class Readiness(BaseModel):
     checks: Mapping[str, Check]
 
 
-def _fields(view: type[BaseModel], record: object) -> dict[str, object]:
+def fields_of(view: type[BaseModel], record: object) -> dict[str, object]:
+    """What a record has of a view's fields."""
     return {name: getattr(record, name) for name in view.model_fields if hasattr(record, name)}

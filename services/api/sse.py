@@ -40,6 +40,17 @@ class EventStream(EventSourceResponse):
             self._close()
 
 
+def wanted(request: Request) -> bool:
+    """Whether the client asks for events, and not for JSON."""
+    accepted = ",".join(request.headers.getlist("accept")).lower()
+    return MEDIA_TYPE in accepted and "application/json" not in accepted
+
+
+def last_id(request: Request) -> str:
+    """The id of the last event that the client had before its connection broke; empty where it does not say."""
+    return request.headers.get("last-event-id", "").strip()
+
+
 def encode(event: BaseModel) -> bytes:
     """An event on the wire; its `type` is its name."""
     return format_sse_event(event=getattr(event, "type", None), data_str=event.model_dump_json())

@@ -219,13 +219,14 @@ def test_jobs_are_listed_newest_first_page_by_page(ledger: Ledger) -> None:
     made = [ledger.accept(TENANT, [submission(number)]).id for number in range(4)]
     sync = ledger.start_job(TENANT, "sync").id
     ledger.accept("other", [submission(9)])
-    seen, cursor = [], None
+    seen: list[str] = []
+    cursor = None
     for _ in range(3):
         page = ledger.jobs(TENANT, limit=2, cursor=cursor)
         seen.extend(job.id for job in page.items)
         cursor = page.next_cursor
     assert (seen, cursor) == ([sync, *reversed(made)], None)
-    assert [job.id for job in ledger.jobs(TENANT, kind="sync").items] == [sync]
-    assert ledger.jobs(TENANT, kind="ingest", limit=1).items[0].counts[ItemStatus.QUEUED] == 1
+    assert [job.id for job in ledger.jobs(TENANT, kinds=["sync"]).items] == [sync]
+    assert ledger.jobs(TENANT, kinds=["ingest"], limit=1).items[0].counts[ItemStatus.QUEUED] == 1
     with pytest.raises(InvalidRequestError):
         ledger.jobs(TENANT, cursor="x")

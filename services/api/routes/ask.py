@@ -42,7 +42,7 @@ async def ask(
     context.runtime.check(question)
     context.admit()
     context.slots.take()
-    if body.stream or _wants_events(request):
+    if body.stream or sse.wanted(request):
         return _stream(context, question)
     try:
         return await sse.while_connected(request, context.runtime.ask(question, ignore))
@@ -55,7 +55,7 @@ async def ask(
 @router.get("/answers/{answer_id}/receipt", responses=responses(404, 503))
 def receipt(answer_id: str, context: Ctx, caller: Asker) -> AnswerReceipt:
     """What an answer took, stage by stage."""
-    record = context.runtime.ledger.receipt(answer_id, caller.tenant)
+    record = context.runtime.ledger.receipt(answer_id, caller.tenant, labels=caller.labels)
     return AnswerReceipt(
         answer_id=record.answer_id,
         created_at=record.created_at,
@@ -63,11 +63,6 @@ def receipt(answer_id: str, context: Ctx, caller: Asker) -> AnswerReceipt:
         config_version=record.config_version,
         receipt=record.receipt,
     )
-
-
-def _wants_events(request: Request) -> bool:
-    accepted = ",".join(request.headers.getlist("accept")).lower()
-    return sse.MEDIA_TYPE in accepted and "application/json" not in accepted
 
 
 def _stream(context: Context, question: Question) -> sse.EventStream:
