@@ -14,7 +14,7 @@ from pipelines.core.encoders import Encoder
 from pipelines.core.errors import InvalidRequestError, OverloadedError, RequestTooLargeError, StateUnavailableError
 from pipelines.core.events import Emit, ignore
 from pipelines.core.models import IN_PROCESS, ModelTiers, check, provider_of
-from pipelines.core.settings import Role, Settings, StageName
+from pipelines.core.settings import STAGES, Role, Settings, StageName
 from pipelines.core.state import Batches, Database, Fleet, Keys, Ledger, sqlite_url
 from pipelines.core.store import Fusion, RankedQuery, Schema, Store, make_store
 from pipelines.core.tracing import note, span
@@ -350,6 +350,10 @@ class Runtime:
                 f"The model `{model}`, which writes answers, is not available at the moment; try again later.",
                 retry_after_s=away_s,
             )
+
+    def stages_away(self) -> list[StageName]:
+        """Stages whose model is left alone for a moment, its fallbacks included, because it failed."""
+        return [stage for stage in STAGES if (model := self._model_of(stage)) and self.tiers.away_for_s(model)]
 
     def _ready_pipeline(self) -> "Pipeline":
         with self._building:

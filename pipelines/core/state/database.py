@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
@@ -21,8 +21,13 @@ from sqlalchemy.exc import (
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from pipelines.core.breaker import Breaker
 from pipelines.core.errors import ConfigurationError, InvalidRequestError, StateUnavailableError
 from pipelines.core.state.migrate import upgrade
+
+CONNECT_S = 5
+SILENT_S = 20
+"""A connection on which a server has acknowledged nothing for so long is given up."""
 
 BUSY_TIMEOUT_S = 30
 """How long a transaction waits for SQLite's one write lock. Ours take milliseconds; a backup may take longer."""
@@ -42,6 +47,9 @@ class Database:
             event.listen(self.engine, "connect", _set_pragmas)
             event.listen(self.engine, "begin", _begin_sqlite)
         self._writer = self.engine.execution_options(strata_begin="BEGIN IMMEDIATE")
+        self._server = (
+            None if self.engine.dialect.name == "sqlite" else Breaker("state database", StateUnavailableError)
+        )
         # a connection must not be used on both sides of a fork (Celery's prefork pool)
         engine = weakref.ref(self.engine)
         os.register_at_fork(after_in_child=lambda: _forget_connections(engine))
@@ -51,14 +59,47 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that only reads."""
-        with self._translated(), Session(self.engine) as session, session.begin():
+        with self._transaction(self.engine) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A transaction that writes: all of it or nothing, durable on leaving."""
-        with self._translated(), Session(self._writer) as session, session.begin():
+        with self._transaction(self._writer) as session:
             yield session
+
+    def ping(self) -> None:
+        """Asks the database for an answer.
+
+        Raises:
+            StateUnavailableError: there is none.
+        """
+        with self.read() as session:
+            session.execute(text("SELECT 1"))
+
+    @contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Session]:
+        with self._called(), self._translated(), Session(engine) as session, session.begin():
+            if self._server is not None:
+                session.connection()  # now, so that whoever probes a server that was away says soon that it is back
+                self._server.succeeded()
+            yield session
+
+    @contextmanager
+    def _called(self) -> Iterator[None]:
+        """A server that fails several times in a row is left alone for a moment; a file is not."""
+        if self._server is None:
+            yield
+            return
+        self._server.check()
+        try:
+            yield
+        except StateUnavailableError:
+            self._server.failed()
+            raise
+        except BaseException:
+            self._server.abandoned()
+            raise
 
     def close(self) -> None:
         """Closes the connections. Idempotent."""
@@ -96,7 +137,17 @@ def _engine(address: str | URL) -> Engine:
                 raise ConfigurationError("state.url: SQLite needs a file; in memory nothing accepted would be durable")
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
             return create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
-        return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=15, pool_timeout=BUSY_TIMEOUT_S)
+        bounds = {}
+        if url.get_backend_name() == "postgresql":
+            bounds = {"connect_timeout": CONNECT_S, "tcp_user_timeout": SILENT_S * 1000, "keepalives_idle": SILENT_S}
+        return create_engine(
+            url,
+            connect_args=bounds,
+            pool_pre_ping=True,
+            pool_size=5,
+            max_overflow=15,
+            pool_timeout=BUSY_TIMEOUT_S,
+        )
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigurationError(f"state.url is not an address that can be used: {error}") from error
     except OSError as error:
