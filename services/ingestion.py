@@ -17,7 +17,7 @@ from pipelines.core.errors import (
     UnforeseenDocumentError,
 )
 from pipelines.core.settings import Settings
-from pipelines.core.state import DocumentStatus, Job, Ledger, WorkItem, owner_id
+from pipelines.core.state import DocumentStatus, Job, Ledger, Once, Submission, WorkItem, digest, owner_id
 from pipelines.core.store import Store
 from services.intake import Intake, NewDocument, refusal
 from services.shift import CLAIM, Shift
@@ -59,7 +59,13 @@ class Ingestion:
         self._owed: list[WorkItem] = []
 
     def accept(
-        self, tenant: str, documents: Iterable[NewDocument], *, labels: Labels | None = None, strict: bool = True
+        self,
+        tenant: str,
+        documents: Iterable[NewDocument],
+        *,
+        labels: Labels | None = None,
+        strict: bool = True,
+        key: str | None = None,
     ) -> Job:
         """Stores the bytes, then records the batch, all of it or nothing. Archives are accepted as their members.
 
@@ -69,9 +75,14 @@ class Ingestion:
         Args:
             labels: Access labels of whoever submits; `None`: every one.
             strict: See `Intake.submissions`, also for what it raises.
+            key: Names the submission: with the same one, the same documents give the same job back.
+
+        Raises:
+            RepeatedKeyError: the key was used for other documents.
         """
         submissions = list(self._intake.submissions(tenant, documents, strict=strict))
-        return self._ledger.accept(tenant, submissions, labels=labels)
+        once = None if key is None else Once(key, digest(map(_handed_in, submissions)))
+        return self._ledger.accept(tenant, submissions, labels=labels, once=once)
 
     def work(
         self,
@@ -224,3 +235,9 @@ class Ingestion:
         while some := list(islice(rest, DROP)):
             for key in self._ledger.unreferenced(some):
                 self._blobs.delete(key, unused_for_s=0.0 if key.startswith(TEXTS) else UNUSED_S)
+
+
+def _handed_in(submission: Submission) -> list[object]:
+    """What the caller said of a document: not what this Strata makes of it, which may change between two tries."""
+    metadata = {name: list(value) if isinstance(value, tuple) else value for name, value in submission.metadata.items()}
+    return [submission.source, submission.name, submission.content_sha256, metadata, list(submission.labels)]

@@ -8,6 +8,7 @@ from pipelines.core.state.jobs import digest
 from pipelines.core.state.keys import ApiKey, Keys
 from pipelines.core.state.ledger import Ledger
 from pipelines.core.state.owners import owner_id
+from pipelines.core.state.progress import ANSWERS
 from pipelines.core.state.records import (
     AnswerRecord,
     Counts,
@@ -28,6 +29,7 @@ from pipelines.core.state.records import (
 )
 
 __all__ = [
+    "ANSWERS",
     "AnswerRecord",
     "ApiKey",
     "Batches",

@@ -1,6 +1,6 @@
 """The ledger: the record of what was accepted and what became of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -296,7 +296,7 @@ class Ledger:
         self,
         tenant: str,
         *,
-        kind: str | None = None,
+        kinds: Collection[str] | None = None,
         labels: Labels | None = None,
         limit: int = 100,
         cursor: str | None = None,
@@ -310,7 +310,7 @@ class Ledger:
             InvalidRequestError: the cursor is not one of ours.
         """
         with self._database.read() as session:
-            return progress.page(session, tenant, self._clock(), kind=kind, labels=labels, limit=limit, cursor=cursor)
+            return progress.page(session, tenant, self._clock(), kinds=kinds, labels=labels, limit=limit, cursor=cursor)
 
     def job_items(
         self,

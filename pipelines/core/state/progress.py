@@ -1,6 +1,6 @@
 """How far jobs are: their counts, their items, and what these wait for. Each function runs in one transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -60,15 +60,15 @@ def page(
     tenant: str,
     now: datetime,
     *,
-    kind: str | None,
+    kinds: Collection[str] | None,
     labels: Labels | None,
     limit: int,
     cursor: str | None,
 ) -> Page[Job]:
     """A tenant's jobs, newest first."""
     statement = select(JobRow).where(JobRow.tenant == tenant, covered(JobRow.labels, labels))
-    if kind is not None:
-        statement = statement.where(JobRow.kind == kind)
+    if kinds is not None:
+        statement = statement.where(JobRow.kind.in_(kinds))
     if cursor is not None:
         statement = statement.where(tuple_(JobRow.created_at, JobRow.id) < tuple_(*decode(cursor)))
     order = (JobRow.created_at.desc(), JobRow.id.desc())
