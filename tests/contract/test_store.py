@@ -1,6 +1,5 @@
 """What every store must do, whatever it is built on."""
 
-import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -9,7 +8,6 @@ from uuid import NAMESPACE_OID, uuid4, uuid5
 
 import numpy as np
 import pytest
-from qdrant_client import QdrantClient
 
 from pipelines.core.errors import (
     IndexMismatchError,
@@ -23,20 +21,16 @@ from pipelines.core.store import DocumentVersion, EmbeddedPassage, Fusion, Ranke
 from pipelines.core.store.edge import EmbeddedStore
 from pipelines.core.store.server import ServerStore
 from pipelines.core.types import Filter, Passage, Range
+from tests.support.qdrant_server import drop_collections
 
-SERVER_URL = os.environ.get("STRATA_TEST_QDRANT_URL")
 DIM = 16
 SCHEMA = Schema(encoder="encoder-one", dim=DIM)
 FLAT = Fusion(section=0.0)
 
 Make = Callable[..., Store]
 
-pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant:UserWarning")
 
-
-@pytest.fixture(
-    params=["embedded", "memory", *([pytest.param("server", marks=pytest.mark.network)] if SERVER_URL else [])]
-)
+@pytest.fixture(params=["embedded", pytest.param("server", marks=pytest.mark.network)])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -50,29 +44,26 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def make(kind: str, folder: Path) -> Iterator[Make]:
+def make(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[Make]:
     """Makes stores on one place; each call is what a new process would do."""
+    url = request.getfixturevalue("qdrant_url") if kind == "server" else None
     settings = IndexSettings(
-        collection=f"contract-{uuid4().hex[:8]}", metadata_fields={"year": "integer", "city name": "keyword"}
+        url=url,
+        collection=f"contract-{uuid4().hex[:8]}",
+        metadata_fields={"year": "integer", "city name": "keyword"},
     )
     made: list[Store] = []
-    client = (
-        None if kind == "embedded" else QdrantClient(url=SERVER_URL) if kind == "server" else QdrantClient(":memory:")
-    )
 
     def factory(schema: Schema = SCHEMA) -> Store:
-        store = EmbeddedStore(folder, settings, schema) if client is None else ServerStore(client, settings, schema)
+        store = ServerStore(settings, schema) if url else EmbeddedStore(folder, settings, schema)
         made.append(store)
         return store
 
     yield factory
     for store in made:
         store.close()
-    if client is not None:
-        for collection in client.get_collections().collections:
-            if collection.name.startswith(settings.collection):
-                client.delete_collection(collection.name)
-        client.close()
+    if url:
+        drop_collections(url, settings.collection)
 
 
 @pytest.fixture
@@ -223,6 +214,25 @@ def test_publishing_what_was_not_written_keeps_what_is_there(store: Store) -> No
     with pytest.raises(NotFoundError):
         store.publish(DocumentVersion("d", "v2"))
     assert store.published("d") == ("v1", 1)
+
+
+def test_discarding_removes_what_is_staged_and_nothing_else(store: Store) -> None:
+    add(store, passage("d", version="v1"))
+    store.write([passage("d", 1, version="v2"), passage("d", 2, version="v3"), passage("e")])
+    store.discard(DocumentVersion("d", "v1"))
+    store.discard(DocumentVersion("d", "v2"))
+    assert store.published("d") == ("v1", 1)
+    assert [len(store.written(DocumentVersion("d", version))) for version in ("v1", "v2", "v3")] == [1, 0, 1]
+    assert len(store.written(DocumentVersion("e", "v1"))) == 1
+
+
+def test_less_than_a_whole_version_is_not_published(store: Store) -> None:
+    add(store, passage("d", version="v1"))
+    store.write([passage("d", place, version="v2") for place in range(2)])
+    with pytest.raises(NotFoundError):
+        store.publish(DocumentVersion("d", "v2"), 3)
+    assert store.published("d") == ("v1", 1)
+    assert store.publish(DocumentVersion("d", "v2"), 2) == 2
 
 
 def test_many_passages_pass_page_limits(store: Store) -> None:
@@ -493,6 +503,38 @@ def test_a_shadow_takes_the_place_of_the_live_collection(make: Make) -> None:
     assert make(other).open().published("new") == ("v1", 1)
 
 
+def test_a_shadow_that_was_left_is_taken_up_again(make: Make) -> None:
+    other = Schema("encoder-two", DIM)
+    store = make().open()
+    add(store, passage("old"))
+    left = store.shadow(other)
+    add(left, passage("new"))
+    build = left.build
+    left.close()
+    store.close()
+    store = make(other).open(any_schema=True)
+    assert (store.info().schema, found(store)) == (SCHEMA, ["old"])
+    shadow = store.shadow(other, resume=build)
+    assert (shadow.build, shadow.published("new")) == (build, ("v1", 1))
+    store.swap(shadow)
+    assert store.build == build
+    assert found(store) == ["new"]
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, Schema("encoder-three", DIM)])
+def test_a_shadow_with_another_schema_is_not_taken_up(make: Make, schema: Schema) -> None:
+    store = make().open()
+    shadow = store.shadow(Schema("encoder-two", DIM))
+    add(shadow, passage("new"))
+    build = shadow.build
+    shadow.close()
+    again = store.shadow(schema, resume=build if schema == SCHEMA else "no such build")
+    assert again.published("new") is None
+    again.close()
+    assert store.drop_leftovers() == 1
+    assert store.drop_leftovers() == 0
+
+
 def test_only_a_shadow_of_this_index_can_be_swapped_in(store: Store) -> None:
     with pytest.raises(InvalidRequestError):
         store.swap(store)
@@ -510,8 +552,6 @@ def test_compacting_keeps_everything(store: Store) -> None:
 
 
 def test_readers_see_exactly_one_version_while_a_document_is_replaced(store: Store, kind: str) -> None:
-    if kind == "memory":
-        pytest.skip("the client's local mode is not safe to share between threads")
     add(store, *(passage("d", place, version="v0", section=f"s{place % 2}") for place in range(8)))
     add(store, passage("other"))
     stop, wrong, searches = threading.Event(), [], []

@@ -35,12 +35,14 @@ class Server:
     """A process of a `with` block that answers when it is ready; it may be killed and started again.
 
     Attributes:
+        parent: Where its folder is made; empty means the usual place of temporary files.
         port: The same for its whole life.
         folder: Its own, removed at the end.
         process: `None` while it is down.
     """
 
     name = "server"
+    parent: Path | None = None
     start_s = 30.0
     stop_s = 30.0
 
@@ -49,7 +51,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self.folder = Path(tempfile.mkdtemp(prefix=f"strata-{self.name}-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"strata-{self.name}-", dir=self.parent))
         try:
             self._prepare()
             self.start()

@@ -103,7 +103,7 @@ class Catalogue:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.RLock()
-        self.collections: dict[str, "Collection"] = {}
+        self.collections: dict[str, Collection] = {}
         self.aliases: dict[str, str] = {}
         folder.mkdir(parents=True, exist_ok=True)
         if self._file.exists():
@@ -128,7 +128,7 @@ class Catalogue:
         with self._lock:
             if name in self.collections or name in self.aliases:
                 raise HttpError(409, f"Wrong input: Collection `{name}` already exists!")
-            meta = {"folder": uuid4().hex, "config": config, "indexes": {}}
+            meta: Json = {"folder": uuid4().hex, "config": config, "indexes": {}}
             self.collections[name] = Collection(name, self._folder / meta["folder"], meta)
             self._save()
         return True

@@ -30,7 +30,7 @@ def make_store(settings: IndexSettings, data_dir: Path, schema: Schema) -> Store
     if settings.mode == "server":
         from pipelines.core.store.server import ServerStore  # loads qdrant-client
 
-        return ServerStore.connect(settings, schema)
+        return ServerStore(settings, schema)
     from pipelines.core.store.edge import EmbeddedStore  # loads qdrant-edge
 
     return EmbeddedStore(data_dir / "index", settings, schema)

@@ -101,8 +101,15 @@ class Store(Protocol):
     version of that document. A crash between the two loses nothing: `written` tells what is staged already.
     """
 
-    def open(self) -> Self:
+    @property
+    def build(self) -> str:
+        """Identity of the collection in use; another after a swap. Never used twice."""
+
+    def open(self, *, any_schema: bool = False) -> Self:
         """Opens the collection, creating it when missing. Idempotent.
+
+        Args:
+            any_schema: Takes the schema of a collection that is there, whatever it is; for a reindex.
 
         Raises:
             IndexMismatchError: it was built with another schema; the detail names both and says how to reindex.
@@ -131,17 +138,24 @@ class Store(Protocol):
     def written(self, version: DocumentVersion) -> frozenset[str]:
         """Ids of the passages of this version that are in the index already, staged or published."""
 
-    def publish(self, version: DocumentVersion) -> int:
-        """Shows a staged version and removes every other version of the document, at once for readers.
+    def publish(self, version: DocumentVersion, passages: int | None = None) -> int:
+        """Shows a staged version and removes every older version of the document, at once for readers.
 
-        Also builds the section points of the version (their vector: the normalised mean of their passages').
+        Also builds the section points of the version (their vector: the normalised mean of their passages'). A version
+        that somebody else published after this call began stays, and is what searches find.
+
+        Args:
+            passages: How many the version has.
 
         Returns:
             The number of passages now published for the document. Idempotent.
 
         Raises:
-            NotFoundError: nothing of this version was written; what is published stays.
+            NotFoundError: nothing of this version was written, or less than `passages`; what is published stays.
         """
+
+    def discard(self, version: DocumentVersion) -> None:
+        """Removes what is staged of a version and was never published."""
 
     def published(self, document_id: str) -> tuple[str, int] | None:
         """The published version of a document and its number of passages, or `None`."""
@@ -166,8 +180,28 @@ class Store(Protocol):
     def compact(self) -> None:
         """Rebuilds search structures for speed. Slow; an operator's command, never called on a request."""
 
-    def shadow(self, schema: Schema) -> "Store":
-        """An empty collection beside this one, for a reindex. Searches of this one are not affected."""
+    def shadow(self, schema: Schema, *, resume: str | None = None) -> "Store":
+        """A collection beside this one, for a reindex. Searches of this one are not affected.
+
+        Drops what earlier reindexes left. The shadow itself stays when it is never swapped in, to be taken up again.
+
+        Args:
+            resume: `build` of a shadow to take up again; where it is not there or has another schema, a new and empty
+                one is made.
+        """
 
     def swap(self, shadow: "Store") -> None:
-        """Makes the shadow the live collection at once, and drops the old one. On error the live one is untouched."""
+        """Makes the shadow the live collection at once. On error the live one is untouched.
+
+        The old one is dropped, except where other processes still need it: see `drop_leftovers`.
+        """
+
+    def refresh(self) -> None:
+        """Goes over to the live collection, where another process swapped in a new one.
+
+        Raises:
+            IndexMismatchError: it was built with another schema.
+        """
+
+    def drop_leftovers(self) -> int:
+        """Drops collections that were replaced, and those of reindexes that did not finish; returns how many."""

@@ -14,5 +14,5 @@ def require_same(built: Schema, wanted: Schema, collection: str) -> None:
         raise IndexMismatchError(
             f"collection {collection!r} was built with encoder {built.encoder} ({built.dim} dimensions, layout "
             f"{built.layout}), the configuration has {wanted.encoder} ({wanted.dim} dimensions, layout "
-            f"{wanted.layout}): ingest into a new collection or reindex"
+            f"{wanted.layout}): run `strata reindex`, which builds the new index beside this one and swaps at the end"
         )

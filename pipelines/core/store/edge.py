@@ -160,8 +160,8 @@ class EmbeddedStore(HybridStore):
         self._folder = CollectionFolder(directory, settings.collection)
         self._build = ""
 
-    def open(self) -> Self:
-        """See `Store.open`."""
+    def open(self, *, any_schema: bool = False) -> Self:
+        """See `Store.open`. With `any_schema`, unfinished reindexes stay on disk."""
         if self._backend is not None:
             return self
         self._folder.lock()
@@ -170,9 +170,12 @@ class EmbeddedStore(HybridStore):
             if build is None:
                 build = self._folder.create(self._schema)
                 self._folder.point_to(build)
+            if any_schema:
+                self._schema = self._folder.schema(build)
             require_same(self._folder.schema(build), self._schema, self._settings.collection)
             self._attach(build)
-            self._folder.remove_others(build)
+            if not any_schema:
+                self._folder.remove_others(build)
         except BaseException:
             self.close()
             raise
@@ -187,9 +190,24 @@ class EmbeddedStore(HybridStore):
         """See `Store.info`."""
         return self._info("embedded", {"path": str(self._folder.shard(self._build))})
 
-    def shadow(self, schema: Schema) -> Store:
-        """See `Store.shadow`. Gone when the index is opened again before it was swapped in."""
-        return _Shadow(self._folder, self._settings, schema)
+    @property
+    def build(self) -> str:
+        """See `Store.build`."""
+        return self._build
+
+    def refresh(self) -> None:
+        """See `Store.refresh`. Does nothing: no other process can swap."""
+
+    def drop_leftovers(self) -> int:
+        """See `Store.drop_leftovers`."""
+        return self._folder.remove_others(self._build)
+
+    def shadow(self, schema: Schema, *, resume: str | None = None) -> Store:
+        """See `Store.shadow`. Gone when the index is opened for work before it was swapped in."""
+        found = resume if resume and self._folder.resumable(resume, schema) else None
+        build = found or self._folder.create(schema)
+        self._folder.remove_others(self._build, build)
+        return _Shadow(self._folder, self._settings, schema, build)
 
     def swap(self, shadow: Store) -> None:
         """See `Store.swap`. The shadow is closed by it."""
@@ -217,12 +235,12 @@ class EmbeddedStore(HybridStore):
 class _Shadow(EmbeddedStore):
     """A build beside the live one, under the live one's lock."""
 
-    def __init__(self, folder: CollectionFolder, settings: IndexSettings, schema: Schema) -> None:
+    def __init__(self, folder: CollectionFolder, settings: IndexSettings, schema: Schema, build: str) -> None:
         HybridStore.__init__(self, settings, schema)
         self._folder = folder
-        self._attach(folder.create(schema))
+        self._attach(build)
 
-    def open(self) -> Self:
+    def open(self, *, any_schema: bool = False) -> Self:
         """Open from the start; does nothing."""
         return self
 

@@ -100,11 +100,19 @@ class CollectionFolder:
         """Makes a build the live one, at once and durably."""
         _write_durably(self._pointer, {"build": build})
 
-    def remove_others(self, live: str) -> None:
-        """Removes every build but the live one: dropped ones, and those of a reindex that did not finish."""
-        for path in self._root.iterdir():
-            if path.is_dir() and path.name != live:
-                shutil.rmtree(path, ignore_errors=True)
+    def remove_others(self, *keep: str) -> int:
+        """Removes all other builds, dropped ones and those of reindexes that did not finish; returns how many."""
+        others = [path for path in self._root.iterdir() if path.is_dir() and path.name not in keep]
+        for path in others:
+            shutil.rmtree(path, ignore_errors=True)
+        return len(others)
+
+    def resumable(self, build: str, schema: Schema) -> bool:
+        """Whether there is such a build, made with this schema."""
+        try:
+            return self.shard(build).is_dir() and self.schema(build) == schema
+        except IndexMismatchError:
+            return False
 
 
 def _write_durably(path: Path, content: object) -> None:

@@ -1,12 +1,17 @@
 """The index as an algorithm: written once, over the few operations of a `Backend`.
 
 How a replacement stays whole for readers: staged points lack `scope`, which every search requires. `publish` gives the
-new version its scope and a higher revision, and deletes the others after. In process a gate keeps searches out
-meanwhile. On a server a search may fall between the two steps, or a process may be killed there: then a response can
-hold two revisions of a document, and `_newest` drops the older; when points have gone between a search's two round
-trips, it searches again.
+new version its scope and a higher revision, and deletes what is older after. In process a gate keeps searches out
+meanwhile. On a server a search may fall between the two steps: it sees two revisions of a document, or points go
+between its round trips, and it searches again. In the end it answers all the same, with the newer revision, and without
+what went. Where a process was killed between the steps, both revisions stay until the document is published again.
+
+How late writers are kept off: revisions are times, drawn before anything else is read, and a publication deletes only
+what has a lower one. Who stalls in the middle of a publication, and goes on after somebody else published a newer
+version, finds nothing of their own left to show, and deletes nothing.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -40,8 +45,10 @@ from pipelines.core.types import Filter, Hit, Passage, Range
 
 DESCENT_DEPTH = 20
 """Passages that each ranking inside the best sections contributes. Not `limit`: scores must not depend on it."""
-SEARCH_ATTEMPTS = 5
-"""Searches before giving up when documents keep being replaced between two round trips."""
+SEARCH_ATTEMPTS = 4
+"""Searches while documents that it finds are being replaced."""
+SEARCH_WAIT_S = 0.01
+"""Wait before the second one, which grows; a publication takes a server some milliseconds."""
 
 _PASSAGES = Match(payload.LEVEL, (payload.PASSAGE_LEVEL,))
 _SECTIONS = Match(payload.LEVEL, (payload.SECTION_LEVEL,))
@@ -62,11 +69,24 @@ class HybridStore(ABC):
         self._backend: Backend | None = None
 
     @abstractmethod
-    def open(self) -> Self:
+    def open(self, *, any_schema: bool = False) -> Self:
         """See `Store.open`."""
 
+    @property
     @abstractmethod
-    def shadow(self, schema: Schema) -> Store:
+    def build(self) -> str:
+        """See `Store.build`."""
+
+    @abstractmethod
+    def refresh(self) -> None:
+        """See `Store.refresh`."""
+
+    @abstractmethod
+    def drop_leftovers(self) -> int:
+        """See `Store.drop_leftovers`."""
+
+    @abstractmethod
+    def shadow(self, schema: Schema, *, resume: str | None = None) -> Store:
         """See `Store.shadow`."""
 
     @abstractmethod
@@ -91,14 +111,20 @@ class HybridStore(ABC):
         for query in queries:
             self._check_vectors([query.vector])
         wanted = filter or Filter()
-        for _ in range(SEARCH_ATTEMPTS):
+        for attempt in range(SEARCH_ATTEMPTS):
+            time.sleep(SEARCH_WAIT_S * attempt)
             with self._gate.reading():
-                hits = self._search(queries, limit, fusion, wanted)
-            if hits is not None:
+                hits, settled = self._search(queries, limit, fusion, wanted)
+            if settled:
                 return hits
+        if hits:
+            return hits
         raise IndexUnavailableError("documents were replaced during every try of this search: try again")
 
-    def _search(self, queries: Sequence[RankedQuery], limit: int, fusion: Fusion, filter: Filter) -> list[Hit] | None:
+    def _search(
+        self, queries: Sequence[RankedQuery], limit: int, fusion: Fusion, filter: Filter
+    ) -> tuple[list[Hit], bool]:
+        """Hits, and whether no document among them was seen being replaced."""
         within = visible(filter, payload.PASSAGE_LEVEL)
         plan = self._rankings(queries, fusion, Lookup(within, fusion.candidates), BM25)
         over_sections: list[Weighted] = []
@@ -106,24 +132,23 @@ class HybridStore(ABC):
             among = visible(filter, payload.SECTION_LEVEL)
             over_sections = self._rankings(queries, fusion, Lookup(among, fusion.candidates), HEADINGS)
         if not plan:
-            return []
+            return [], True
         found = self._open.lookup([lookup for _, lookup in (*plan, *over_sections)])
         scores = rrf.fuse(_ranked(plan, found), fusion.rrf_k)
         best_sections = rrf.best(rrf.fuse(_ranked(over_sections, found[len(plan) :]), fusion.rrf_k), fusion.sections)
         wanted = rrf.best(scores, limit)
         descent = self._descent(queries, fusion, within, best_sections)
         if not wanted and not descent:
-            return []
+            return [], True
         direct, *inside = self._open.lookup([_by_ids(within, wanted), *(lookup for _, lookup in descent)])
-        if len(direct) < len(wanted):
-            return None
         if descent:
             order = rrf.best(rrf.fuse(_ranked(descent, inside), fusion.rrf_k), len(descent) * DESCENT_DEPTH)
             for each, vote in rrf.fuse([(fusion.section, order)], fusion.rrf_k).items():
                 scores[each] = scores.get(each, 0.0) + vote
         records = {each.id: each for group in (direct, *inside) for each in group}
         order = rrf.best({each: scores[each] for each in records}, limit)
-        return _newest([records[each] for each in order], scores)
+        hits = _newest([records[each] for each in order], scores)
+        return hits, len(direct) == len(wanted) and len(hits) == len(order)
 
     def _rankings(
         self, queries: Sequence[RankedQuery], fusion: Fusion, lookup: Lookup, terms: VectorName
@@ -158,24 +183,31 @@ class HybridStore(ABC):
         """See `Store.written`."""
         return frozenset(each.id for each in self._open.scroll(_of(version).also(_PASSAGES)))
 
-    def publish(self, version: DocumentVersion) -> int:
+    def publish(self, version: DocumentVersion, passages: int | None = None) -> int:
         """See `Store.publish`.
 
         Raises:
-            NotFoundError: nothing of this version was written; what is published stays.
+            NotFoundError: nothing of this version was written, or less than `passages`; what is published stays.
         """
         mine = _of(version)
         fields = (payload.TENANT, payload.SECTION)
+        revision = self._next_revision(version)  # first of all: see the module's docstring
         staged = list(self._open.scroll(mine.also(_PASSAGES), fields))
-        if not staged:
-            raise NotFoundError(f"version {version.version} of document {version.document_id} was not written")
+        if not staged or len(staged) < (passages or 0):
+            raise NotFoundError(
+                f"of version {version.version} of document {version.document_id}, "
+                f"{len(staged)} of {passages or 'its'} passages were written"
+            )
         if len({each.payload[payload.SECTION] for each in staged}) > 1:
             self._write_sections(mine)
-        revision = self._next_revision(version)
         with self._replacing():
             for tenant in sorted({each.payload[payload.TENANT] for each in staged}):
                 self._show(version, tenant, revision)
         return len(staged)
+
+    def discard(self, version: DocumentVersion) -> None:
+        """See `Store.discard`."""
+        self._open.apply([Delete(Where(_of(version).must, (_PUBLISHED,)))])
 
     def published(self, document_id: str) -> tuple[str, int] | None:
         """See `Store.published`."""
@@ -266,20 +298,21 @@ class HybridStore(ABC):
             self._open.insert(points[start : start + PAGE])
 
     def _next_revision(self, version: DocumentVersion) -> int:
-        """The version's own revision when it is the newest already, else one more than any other's."""
+        """The version's own revision when it is the newest already, else the time in ms, but above any other's."""
         where = Where((Match(payload.DOCUMENT, (version.document_id,)), _PUBLISHED))
-        own, others = 1, 0
+        own, others = 0, 0
         for each in self._open.scroll(where, (payload.VERSION, payload.REVISION)):
             if each.payload[payload.VERSION] == version.version:
                 own = max(own, each.payload[payload.REVISION])
             else:
                 others = max(others, each.payload[payload.REVISION])
-        return max(own, others + 1)
+        return own if own > others else max(others + 1, time.time_ns() // 1_000_000)
 
     def _show(self, version: DocumentVersion, tenant: str, revision: int) -> None:
         mine = _of(version).also(Match(payload.TENANT, (tenant,)))
         of_document = _document(version.document_id, tenant)
-        others = Where(of_document.must, (Match(payload.VERSION, (version.version,)),))
+        newer = Between(payload.REVISION, Range(gte=revision))
+        older = Where(of_document.must, (Match(payload.VERSION, (version.version,)), newer))
         self._open.apply(
             [
                 *(
@@ -289,7 +322,7 @@ class HybridStore(ABC):
                     )
                     for level in (payload.PASSAGE_LEVEL, payload.SECTION_LEVEL)
                 ),
-                Delete(others),
+                Delete(older),
             ]
         )
 

@@ -5,7 +5,7 @@ from qdrant_client import models
 
 from pipelines.core.errors import InvalidRequestError
 from pipelines.core.store.filters import AnyOf, Between, Match, Where, metadata_key, render, visible
-from pipelines.core.store.server import _DIALECT
+from pipelines.core.store.server_backend import _DIALECT
 from pipelines.core.types import Filter, Range
 
 
