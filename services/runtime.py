@@ -149,10 +149,15 @@ class Runtime:
         with self._building:
             if "store" in self.__dict__:  # another thread opened it meanwhile; an embedded index opens once
                 return self.__dict__["store"]  # type: ignore[no-any-return]
-            schema = Schema(encoder=self.encoder.fingerprint, dim=self.encoder.dim)
-            store = self._closing(make_store(self.settings.index, self.settings.data_dir, schema).open())
+            store = self._made_store.open()
             self.__dict__["store"] = store
             return store
+
+    @cached_property
+    def _made_store(self) -> Store:
+        """The index, not yet open. Kept while opening it fails: it knows for how long its server is left alone."""
+        schema = Schema(encoder=self.encoder.fingerprint, dim=self.encoder.dim)
+        return self._closing(make_store(self.settings.index, self.settings.data_dir, schema))
 
     @cached_property
     def converter(self) -> "FileConverter":
