@@ -27,6 +27,8 @@ from pipelines.core.state.records import (
     Submission,
     WorkItem,
 )
+from pipelines.core.state.source_records import ReadFile, SeenFile, Source, SourceStatus, SyncItem
+from pipelines.core.state.sources import Sources
 
 __all__ = [
     "ANSWERS",
@@ -53,7 +55,13 @@ __all__ = [
     "QuestionItem",
     "QuestionResult",
     "QuestionStatus",
+    "ReadFile",
+    "SeenFile",
+    "Source",
+    "SourceStatus",
+    "Sources",
     "Submission",
+    "SyncItem",
     "WorkItem",
     "Worker",
     "digest",

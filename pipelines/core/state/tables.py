@@ -275,7 +275,10 @@ class SourceRow(Base):
     """A folder or bucket prefix that a tenant's documents come from, and how the last look at it went."""
 
     __tablename__ = "sources"
-    __table_args__ = (Index("uq_sources_tenant_url", "tenant", "url_sha256", unique=True),)
+    __table_args__ = (
+        Index("uq_sources_tenant_url", "tenant", "url_sha256", unique=True),
+        Index("ix_sources_due", "status", "queued_at"),
+    )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     tenant: Mapped[str] = mapped_column(String(128))
@@ -283,6 +286,7 @@ class SourceRow(Base):
     url_sha256: Mapped[str] = mapped_column(String(64))
     labels: Mapped[Labels] = mapped_column(LabelsText, default=())
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
+    keep_deleted: Mapped[bool] = mapped_column(default=False)
     generation: Mapped[int] = mapped_column(default=0)
     status: Mapped[str] = mapped_column(String(16))
     job_id: Mapped[str | None] = mapped_column(String(64))
@@ -303,16 +307,25 @@ class SourceRow(Base):
 
 
 class SourceFileRow(Base):
-    """A file of a source as it was last seen: what tells a change, and which document it became."""
+    """A file of a source as it was last seen: what tells a change, and which document it became.
+
+    An archive has a row of its own, which became no document, and one for each member, in which `parent_sha256` names
+    it. `mark` is empty where the next look is to read the file again, whatever it finds.
+    """
 
     __tablename__ = "source_files"
-    __table_args__ = (Index("ix_source_files_generation", "source_id", "generation"),)
+    __table_args__ = (
+        Index("ix_source_files_generation", "source_id", "generation"),
+        Index("ix_source_files_parent", "source_id", "parent_sha256"),
+        Index("ix_source_files_document", "document_id"),
+    )
 
     source_id: Mapped[str] = mapped_column(ForeignKey("sources.id", ondelete="CASCADE"), primary_key=True)
     path_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    parent_sha256: Mapped[str | None] = mapped_column(String(64))
     path: Mapped[str]
-    mark: Mapped[str] = mapped_column(String(255))
-    document_id: Mapped[str] = mapped_column(String(64))
+    mark: Mapped[str] = mapped_column(String(64))
+    document_id: Mapped[str | None] = mapped_column(String(64))
     generation: Mapped[int]
 
 

@@ -72,6 +72,7 @@ def upgrade() -> None:
         sa.Column("url_sha256", sa.String(length=64), nullable=False),
         sa.Column("labels", sa.Text(), nullable=False),
         sa.Column("metadata", sa.JSON(), nullable=False),
+        sa.Column("keep_deleted", sa.Boolean(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("job_id", sa.String(length=64), nullable=True),
@@ -90,18 +91,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("uq_sources_tenant_url", "sources", ["tenant", "url_sha256"], unique=True)
+    op.create_index("ix_sources_due", "sources", ["status", "queued_at"], unique=False)
     op.create_table(
         "source_files",
         sa.Column("source_id", sa.String(length=64), nullable=False),
         sa.Column("path_sha256", sa.String(length=64), nullable=False),
+        sa.Column("parent_sha256", sa.String(length=64), nullable=True),
         sa.Column("path", sa.Text(), nullable=False),
-        sa.Column("mark", sa.String(length=255), nullable=False),
-        sa.Column("document_id", sa.String(length=64), nullable=False),
+        sa.Column("mark", sa.String(length=64), nullable=False),
+        sa.Column("document_id", sa.String(length=64), nullable=True),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["source_id"], ["sources.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("source_id", "path_sha256"),
     )
     op.create_index("ix_source_files_generation", "source_files", ["source_id", "generation"], unique=False)
+    op.create_index("ix_source_files_parent", "source_files", ["source_id", "parent_sha256"], unique=False)
+    op.create_index("ix_source_files_document", "source_files", ["document_id"], unique=False)
     op.create_table(
         "turns",
         sa.Column("name", sa.String(length=64), nullable=False),
