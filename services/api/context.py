@@ -1,15 +1,19 @@
 """What every route needs, built once an app."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
 from pipelines.core.settings import Settings
 from services.api.limits import Slots
+from services.checks import Checks
 from services.runtime import Runtime
 from services.work import Nudge
 from services.worker.embedded import EmbeddedWorker
+
+if TYPE_CHECKING:
+    from services.api.life import Life
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +23,14 @@ class Context:
     Attributes:
         worker: Does the work behind the API; `None` where processes of their own do it.
         nudge: Tells the workers of work that was accepted.
+        checks: Look at what the service stands on.
     """
 
     runtime: Runtime
     worker: EmbeddedWorker | None
     nudge: Nudge
     slots: Slots
+    checks: Checks
 
     @property
     def settings(self) -> Settings:
@@ -43,8 +49,8 @@ class Context:
 
 
 def _context(request: Request) -> Context:
-    context: Context = request.app.state.context
-    return context
+    life: Life = request.app.state.life
+    return life.parts()
 
 
 Ctx = Annotated[Context, Depends(_context)]

@@ -15,6 +15,13 @@ class TooManyQuestionsError(StrataError):
     retryable = True
 
 
+class ServiceAwayError(StrataError):
+    """The service is not there yet, or not any more."""
+
+    code = "service_away"
+    retryable = True
+
+
 class UnsupportedMediaTypeError(InvalidRequestError):
     """The body has a media type that this route does not take."""
 

@@ -3,17 +3,17 @@
 import logging
 import time
 import traceback
-from contextlib import AbstractContextManager, nullcontext
 
 from opentelemetry.trace import INVALID_SPAN, Span, Status, StatusCode
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.core.tracing import REQUEST_ID, from_headers, note, span
 from services.api import problems
+from services.api.life import Life
 from services.api.request_id import HEADER, choose
 from services.metrics import Metrics
 
-UNTRACED = frozenset({"/livez", "/readyz", "/metrics"})
+PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 _W3C = ("traceparent", "tracestate")
 
 logger = logging.getLogger("services.api")
@@ -22,8 +22,8 @@ logger = logging.getLogger("services.api")
 class RequestScope:
     """Middleware, outermost. Logs neither bodies nor query strings nor messages of foreign exceptions."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, *, life: Life, metrics: Metrics) -> None:
+        self._app, self._life, self._metrics = app, life, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sets id and trace, then runs the app."""
@@ -33,8 +33,12 @@ class RequestScope:
         sent = dict(scope["headers"])
         own = choose(sent.get(HEADER.lower().encode()))
         trace = {name: sent[name.encode()].decode("latin-1") for name in _W3C if name.encode() in sent}
-        with from_headers({**trace, REQUEST_ID: own}), _span(scope) as current:
-            await self._run(scope, receive, send, own, current)
+        with from_headers({**trace, REQUEST_ID: own}):
+            if scope["path"] in PROBES:
+                await self._run(scope, receive, send, own, INVALID_SPAN)
+                return
+            with self._life.request(), span(scope["method"], kind="server") as current:
+                await self._run(scope, receive, send, own, current)
 
     async def _run(self, scope: Scope, receive: Receive, send: Send, own: str, current: Span) -> None:
         started = time.perf_counter()
@@ -61,7 +65,8 @@ class RequestScope:
         method, route = scope["method"], getattr(scope.get("route"), "path", "unmatched")
         problem = scope.get(problems.SCOPE_KEY)
         self._metrics.requested(method, route, status, seconds, problem)
-        logger.info("%s %s %d %.0f ms %s", method, route, status, seconds * 1000, own)
+        level = logging.DEBUG if scope["path"] in PROBES else logging.INFO
+        logger.log(level, "%s %s %d %.0f ms %s", method, route, status, seconds * 1000, own)
         if current.is_recording():
             current.update_name(f"{method} {route}")
             note(
@@ -76,7 +81,3 @@ class RequestScope:
             )
             if status >= 500:
                 current.set_status(Status(StatusCode.ERROR))
-
-
-def _span(scope: Scope) -> AbstractContextManager[Span]:
-    return nullcontext(INVALID_SPAN) if scope["path"] in UNTRACED else span(scope["method"], kind="server")

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from pipelines.core import errors
 from pipelines.core.errors import StrataError
-from services.api.limits import TooManyQuestionsError, UnsupportedMediaTypeError
+from services.api.limits import ServiceAwayError, TooManyQuestionsError, UnsupportedMediaTypeError
 from services.api.request_id import request_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -30,6 +30,7 @@ STATUS: dict[type[StrataError], int] = {
     errors.RequestTooLargeError: 413,
     UnsupportedMediaTypeError: 415,
     TooManyQuestionsError: 429,
+    ServiceAwayError: 503,
     errors.NotFoundError: 404,
     errors.ConflictError: 409,
     errors.UnauthenticatedError: 401,

@@ -255,6 +255,7 @@ class Readiness(BaseModel):
     """Whether the service can do its work."""
 
     ready: bool
+    status: str = Field(description="`ready`, `degraded`, `unready`, `starting`, `failed` or `stopping`.")
     checks: Mapping[str, Check]
 
 

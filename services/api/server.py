@@ -3,32 +3,64 @@
 import logging
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import uvicorn
 
-from pipelines.core.errors import StrataError
 from pipelines.core.settings import Settings
 from services.api.app import create_app
 from services.api.gatekeeper import require_a_key
+from services.api.life import Life
 from services.runtime import Runtime
+from services.telemetry import observed
 
-logger = logging.getLogger(__name__)
+CUT_S = 1
+"""For requests that have not ended in time: they are cancelled, and may say so."""
+
+
+class Server(uvicorn.Server):
+    """Told to stop, it takes no further work, says so to probes, and ends once its requests have ended.
+
+    A second signal ends it at once.
+
+    Args:
+        shutdown_s: How long running requests may take.
+    """
+
+    def __init__(self, config: uvicorn.Config, life: Life, shutdown_s: float) -> None:
+        super().__init__(config)
+        self._life, self._shutdown_s = life, shutdown_s
+        self._until = 0.0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal came."""
+        if self._life.stopping:
+            super().handle_exit(sig, frame)
+            return
+        self._until = time.monotonic() + self._shutdown_s
+        self._life.stopping = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second; returns whether to end."""
+        drained = self._life.stopping and (not self._life.active or time.monotonic() >= self._until)
+        return await super().on_tick(counter) or drained or self._life.failure is not None
 
 
 def serve(settings: Settings) -> None:
     """Serves until it is told to stop (SIGINT, SIGTERM); running requests get `api.shutdown_s` to end.
 
+    It listens at once, and answers 503 until its models are loaded and its dependencies answer.
+
     Raises:
-        StrataError: it cannot start: the configuration, the index or the state does not work.
+        StrataError: it cannot work: the configuration or the index.
     """
-    _log_to_stderr()
     api = settings.api
-    with Runtime(settings, remote_stages=settings.distributed) as runtime:
-        require_a_key(settings, lambda: runtime.keys)
-        runtime.warm_up()  # here, so that what is wrong is raised to the caller instead of logged by uvicorn
-        app = create_app(settings, runtime)
+    with Runtime(settings, remote_stages=settings.distributed) as runtime, observed(runtime, "api"):
+        app = create_app(settings, runtime, lambda: require_a_key(settings, lambda: runtime.keys))
+        life: Life = app.state.life
         config = uvicorn.Config(
             app,
             host=api.host,
@@ -36,25 +68,17 @@ def serve(settings: Settings) -> None:
             access_log=False,  # `services.api.middleware` logs requests, without query strings
             log_config=None,
             server_header=False,
-            timeout_graceful_shutdown=max(1, round(api.shutdown_s)),
+            timeout_graceful_shutdown=CUT_S,
         )
         with _signals_spent():
-            uvicorn.Server(config).run()
-    context = getattr(app.state, "context", None)
-    if context is None:
-        raise StrataError("The service did not start; its log says why.")
-    if context.worker is not None and not context.worker.stopped:
+            Server(config, life, api.shutdown_s).run()
+    if life.failure is not None:
+        raise life.failure
+    if life.context is not None and life.context.worker is not None and not life.context.worker.stopped:
         # Python waits for the worker's thread, which may sit in one file's conversion for minutes. The ledger gives
         # its work back at the next start.
         logging.shutdown()
         os._exit(0)
-
-
-def _log_to_stderr() -> None:
-    logging.disable(logging.NOTSET)  # the command line turns logs off for a person; a service has a log
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("services", "uvicorn"):
-        logging.getLogger(name).setLevel(logging.INFO)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pipelines.core.settings import ROLES, Role, Settings
 from services.queue.app import build_app
 from services.queue.names import LEDGER_ROLES, STAGE_ROLES
 from services.runtime import Runtime
+from services.telemetry import observed
 from services.worker.celery import CeleryWorker
 from services.worker.presence import Presence, touch
 from services.worker.stages import Stages
@@ -35,8 +36,7 @@ def run(settings: Settings, roles: Sequence[Role]) -> None:
             "A worker needs a broker between itself and the API: set queue.url to redis://HOST:PORT/DB. Without one, "
             "`strata serve` does all the work in one process."
         )
-    _log_to_stderr()
-    with Runtime(settings) as runtime:
+    with Runtime(settings) as runtime, observed(runtime, "worker"):
         _Process(runtime, tuple(role for role in ROLES if role in roles)).run()
 
 
@@ -129,9 +129,3 @@ class _Process:
         for turns in self._turns.values():
             turns.stop.set()  # no lock is taken here: this may have interrupted whoever holds it
         self._celery.end_process()
-
-
-def _log_to_stderr() -> None:
-    logging.disable(logging.NOTSET)  # the command line turns logs off for a person; a service has a log
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("services").setLevel(logging.INFO)

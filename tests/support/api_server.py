@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import httpx
@@ -17,10 +17,15 @@ START_S = 60.0
 
 
 class ApiServer:
-    """Serves a runtime's app inside a `with` block; the block's end closes the runtime."""
+    """Serves a runtime's app inside a `with` block; the block's end closes the runtime.
 
-    def __init__(self, runtime: Runtime) -> None:
+    Args:
+        wait: Enter the block once the service works, not as soon as it listens.
+    """
+
+    def __init__(self, runtime: Runtime, *, wait: bool = True) -> None:
         self.runtime = runtime
+        self._wait = wait
         self.app: FastAPI = create_app(runtime.settings, runtime)
         config = uvicorn.Config(self.app, port=0, access_log=False, log_config=None, timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
@@ -33,13 +38,22 @@ class ApiServer:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        end = time.monotonic() + START_S
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > end:
-                raise RuntimeError("the server did not start")
-            time.sleep(0.02)
+        self._until(lambda: self._server.started)
+        if self._wait:
+            self.wait()
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
         return self
+
+    def wait(self) -> None:
+        """Waits until its parts are there."""
+        self._until(lambda: self.app.state.life.context is not None)
+
+    def _until(self, reached: Callable[[], bool]) -> None:
+        end = time.monotonic() + START_S
+        while not reached():
+            if not self._thread.is_alive() or self.app.state.life.failure or time.monotonic() > end:
+                raise RuntimeError("the server did not start")
+            time.sleep(0.02)
 
     def __exit__(self, *_: object) -> None:
         self.client.close()

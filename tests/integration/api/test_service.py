@@ -1,10 +1,17 @@
 """What every route shares: problems, request ids, health, figures, and the description."""
 
+import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from pipelines.core.errors import IndexUnavailableError
+from pipelines.core.encoders import Encoder
+from pipelines.core.errors import IndexUnavailableError, StateUnavailableError
+from pipelines.core.settings import Settings
+from services import checks
+from services.runtime import Runtime
 from tests.support.api_server import ApiServer, assert_problem
 
 pytestmark = pytest.mark.network
@@ -32,26 +39,91 @@ def test_a_request_id_that_could_garble_a_log_is_replaced(api: ApiServer, sent: 
 
 
 def test_readiness_is_truthful(serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "KEPT_S", 0.0)
     server = serve()
     ready = server.client.get("/readyz")
     assert ready.status_code == 200
-    assert {name: check["ok"] for name, check in ready.json()["checks"].items()} == dict.fromkeys(
-        ("index", "state", "models", "worker"), True
-    )
+    assert ready.json()["status"] == "ready"
+    assert set(ready.json()["checks"]) == {"index", "state", "blobs", "models", "worker"}
 
-    def away() -> None:
+    def away(*_: object) -> None:
         raise IndexUnavailableError("http://secret-host:6333 refused")
 
     with monkeypatch.context() as patch:
         patch.setattr(server.runtime.store, "info", away)
         broken = server.client.get("/readyz")
-    assert broken.status_code == 503
+    assert broken.status_code == 503  # no question can be answered
+    assert broken.json()["status"] == "unready"
     assert broken.json()["checks"]["index"] == {"ok": False, "detail": "index_unavailable"}
     assert "secret-host" not in broken.text
-    server.app.state.context.worker.stop(5)
+    server.app.state.life.context.worker.stop(5)
     stopped = server.client.get("/readyz")
-    assert stopped.status_code == 503
-    assert not stopped.json()["checks"]["worker"]["ok"]
+    assert stopped.status_code == 200  # questions are answered all the same
+    assert stopped.json()["status"] == "degraded"
+    assert stopped.json()["checks"]["worker"] == {"ok": False, "detail": "stopped"}
+
+
+def test_a_part_that_does_not_answer_holds_up_no_probe(
+    serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "LIMIT_S", 0.3)
+    server = serve()
+    silent, looked = threading.Event(), []
+
+    def wait(*_: object) -> None:
+        looked.append(1)
+        silent.wait(20)
+
+    monkeypatch.setattr(server.runtime.database, "ping", wait)
+    try:
+        for _ in range(3):
+            time.sleep(checks.KEPT_S)
+            started = time.monotonic()
+            found = server.client.get("/readyz").json()
+            assert time.monotonic() - started < 1.5
+            assert found["checks"]["state"] == {"ok": False, "detail": "no_answer"}
+            assert found["status"] == "degraded"
+        assert len(looked) == 1  # no thread is spent on a part that still owes an answer
+        for _ in range(20):
+            server.client.get("/readyz")  # answered from what was found within the last second
+    finally:
+        silent.set()
+
+
+def test_the_service_listens_at_once_and_says_when_it_works(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = Runtime(Settings(data_dir=tmp_path))
+    runtime.encoder = encoder
+    loaded, load = threading.Event(), runtime.warm_up
+    tries: list[int] = []
+
+    def warm_up() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise StateUnavailableError("the database at secret-host is away")
+        loaded.wait(20)
+        load()
+
+    monkeypatch.setattr(runtime, "warm_up", warm_up)
+    server = ApiServer(runtime, wait=False)
+    with server:
+        assert server.client.get("/livez").status_code == 200
+        deadline = time.monotonic() + 10
+        while (started := server.client.get("/readyz")).json()["checks"]["start"]["detail"] == "loading":
+            assert time.monotonic() < deadline
+        assert started.status_code == 503
+        assert started.json()["checks"]["start"] == {"ok": False, "detail": "state_unavailable"}
+        refused = server.ask("What is the height of the mast?")
+        assert_problem(refused, 503, "service_away")
+        assert int(refused.headers["retry-after"]) >= 1
+        loaded.set()
+        server.wait()
+        assert server.client.get("/readyz").json()["status"] == "ready"
+        server.app.state.life.stopping = True
+        assert server.client.get("/readyz").json() == {"ready": False, "status": "stopping", "checks": {}}
+        assert_problem(server.ask("What is the height of the mast?"), 503, "service_away")
+    assert len(tries) == 2
 
 
 def test_figures_have_bounded_labels(api: ApiServer) -> None:
