@@ -78,7 +78,8 @@ def _find(look: Look) -> Finding:
 
 def index(runtime: Runtime) -> Finding:
     """Whether the index answers."""
-    return Finding(True, runtime.store.info().mode)
+    info = runtime.store.info()
+    return Finding(True, f"{info.mode}, {info.passages} passages")
 
 
 def state(runtime: Runtime) -> Finding:

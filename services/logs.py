@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 
@@ -37,8 +38,9 @@ SHORTEST = 6
 logger = logging.getLogger(__name__)
 
 
-def set_up(settings: Settings, process: str) -> None:
-    """Logs to standard error from now on, as `telemetry` says. Libraries are heard from warnings on.
+@contextmanager
+def logging_as(settings: Settings, process: str) -> Iterator[None]:
+    """Logs to standard error while the block runs, as `telemetry` says. Libraries are heard from warnings on.
 
     Args:
         process: What this process is, such as `api`.
@@ -47,15 +49,24 @@ def set_up(settings: Settings, process: str) -> None:
     clean = _Cleaner(redactor(settings.models), tuple(secrets(settings)))
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines(clean, process) if telemetry.log_format == "json" else TextLines(clean))
+    level = logging.getLevelName(telemetry.log_level)
     root = logging.getLogger()
+    levels = {"": max(logging.WARNING, level), "uvicorn": max(logging.INFO, level), **dict.fromkeys(OURS, level)}
+    before = {name: logging.getLogger(name).level for name in levels}
+    handlers, disabled, hooks = root.handlers[:], root.manager.disable, (threading.excepthook, sys.excepthook)
     root.handlers[:] = [handler]
-    root.setLevel(max(logging.WARNING, logging.getLevelName(telemetry.log_level)))
-    for name in OURS:
-        logging.getLogger(name).setLevel(telemetry.log_level)
-    logging.getLogger("uvicorn").setLevel(max(logging.INFO, logging.getLevelName(telemetry.log_level)))
+    for name, least in levels.items():
+        logging.getLogger(name).setLevel(least)
     logging.disable(logging.NOTSET)  # the command line turns logs off for a person; a service has a log
-    threading.excepthook = _thread_fell
-    sys.excepthook = _process_fell
+    threading.excepthook, sys.excepthook = _thread_fell, _process_fell
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        for name, least in before.items():
+            logging.getLogger(name).setLevel(least)
+        logging.disable(disabled)
+        threading.excepthook, sys.excepthook = hooks
 
 
 def secrets(settings: object) -> Iterator[str]:

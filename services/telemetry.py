@@ -22,9 +22,12 @@ def observed(runtime: Runtime, process: str) -> Iterator[None]:
         ConfigurationError: `telemetry` asks for what cannot be done here.
     """
     telemetry = runtime.settings.telemetry
-    logs.set_up(runtime.settings, process)
     runtime.metrics.watch(gauges.breakers)
-    with exporting(telemetry, f"strata-{process}"), runtime.metrics.exposed(telemetry) as port:
+    with (
+        logs.logging_as(runtime.settings, process),
+        exporting(telemetry, f"strata-{process}"),
+        runtime.metrics.exposed(telemetry) as port,
+    ):
         if port is not None:
             logger.info("figures at http://%s:%d/metrics", telemetry.metrics_host, port)
         yield
