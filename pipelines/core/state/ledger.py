@@ -27,6 +27,7 @@ from pipelines.core.state.records import (
     Submission,
     WorkItem,
 )
+from pipelines.core.state.reindexes import Reindexes
 from pipelines.core.state.tables import AnswerRow
 from pipelines.core.types import Answer
 
@@ -62,6 +63,11 @@ class Ledger:
         self._database = address if isinstance(address, Database) else Database(address)
         self._max_attempts = max_attempts
         self._clock = clock
+
+    @property
+    def reindexes(self) -> Reindexes:
+        """Which collections a reindex replaces, or has replaced."""
+        return Reindexes(self._database, self._clock)
 
     def close(self) -> None:
         """Closes the connections. Idempotent."""
@@ -210,14 +216,22 @@ class Ledger:
         with self._database.write() as session:
             return work.extend(session, items, self._clock() + timedelta(seconds=lease_s))
 
-    def finish(self, item: WorkItem, *, passages: int, title: str, text_key: str | None) -> bool:
+    def finish(
+        self, item: WorkItem, *, passages: int, title: str, text_key: str | None, build: str | None = None
+    ) -> bool:
         """Records that the index shows `item.fingerprint`, and ends the lease. Call it after every publish.
 
+        Args:
+            build: The collection that it was published into (`Store.build`).
+
         Returns:
-            Whether it was recorded; `False` when the lease was lost or the document is being deleted.
+            Whether it was recorded; `False` when the lease was lost, the document is being deleted, or a reindex has
+            replaced the collection, which queues the document again.
         """
         with self._database.write() as session:
-            return work.finish(session, item, passages=passages, title=title, text_key=text_key, now=self._clock())
+            return work.finish(
+                session, item, passages=passages, title=title, text_key=text_key, build=build, now=self._clock()
+            )
 
     def fail(self, item: WorkItem, error: StrataError) -> bool:
         """Records a failed try and ends the lease; returns whether the document will be tried again."""
@@ -246,14 +260,22 @@ class Ledger:
             work.reap(session, now, self._max_attempts)
             return work.claim_deletions(session, limit, worker, now + timedelta(seconds=lease_s))
 
-    def purge(self, deletion: Deletion) -> bool:
+    def release_deletion(self, deletion: Deletion) -> None:
+        """Gives a deletion back that could not be done, so that anybody may try it again."""
+        with self._database.write() as session:
+            work.release_deletion(session, deletion)
+
+    def purge(self, deletion: Deletion, *, build: str | None = None) -> bool:
         """Forgets a deleted document, or queues it when it was submitted again meanwhile.
 
+        Args:
+            build: The collection that it was removed from (`Store.build`).
+
         Returns:
-            `False` when the lease was lost.
+            `False` when the lease was lost, or a reindex has replaced the collection.
         """
         with self._database.write() as session:
-            return work.purge(session, deletion, self._clock())
+            return work.purge(session, deletion, build, self._clock())
 
     # --- Anybody ---------------------------------------------------------------------------------------------------
 
@@ -354,6 +376,11 @@ class Ledger:
         """Figures for metrics and `/readyz`, over all tenants by default."""
         with self._database.read() as session:
             return queries.counts(session, tenant, self._clock())
+
+    def running(self) -> list[tuple[str, str]]:
+        """Documents that workers hold, of all tenants, each with the fingerprint that is being prepared."""
+        with self._database.read() as session:
+            return queries.running(session)
 
     def unreferenced(self, keys: Sequence[str]) -> list[str]:
         """Those blob and text keys that nothing in the ledger needs any more."""

@@ -18,7 +18,7 @@ from pipelines.core.state.records import (
     Page,
 )
 from pipelines.core.state.submit import CHUNK, OPEN
-from pipelines.core.state.tables import AnswerRow, DocumentRow, JobItemRow, visible
+from pipelines.core.state.tables import AnswerRow, DocumentRow, JobItemRow, ReindexedRow, visible
 from pipelines.core.types import Receipt
 
 RETRYABLE_ITEMS = (*OPEN, ItemStatus.FAILED)
@@ -103,14 +103,24 @@ def queued(session: Session) -> int:
     return session.scalar(statement) or 0
 
 
+def running(session: Session) -> list[tuple[str, str]]:
+    """Documents that workers hold, each with the fingerprint that is being prepared."""
+    row = DocumentRow
+    found = select(row.id, row.pending_version).where(row.status == DocumentStatus.RUNNING)
+    return [(document_id, version) for document_id, version in session.execute(found) if version is not None]
+
+
 def unreferenced(session: Session, keys: Sequence[str]) -> list[str]:
-    """Those of the keys that no document uses and no outstanding or retryable submission needs."""
+    """Those of the keys that no document, no shadow and no outstanding or retryable submission needs."""
     used: set[str] = set()
     for start in range(0, len(keys), CHUNK):
         chunk = keys[start : start + CHUNK]
         used.update(session.scalars(select(DocumentRow.blob_key).where(DocumentRow.blob_key.in_(chunk))))
         used.update(
             key for key in session.scalars(select(DocumentRow.text_key).where(DocumentRow.text_key.in_(chunk))) if key
+        )
+        used.update(
+            key for key in session.scalars(select(ReindexedRow.text_key).where(ReindexedRow.text_key.in_(chunk))) if key
         )
         waiting = select(JobItemRow.blob_key).where(
             JobItemRow.blob_key.in_(chunk), JobItemRow.status.in_(RETRYABLE_ITEMS)

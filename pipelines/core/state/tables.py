@@ -208,7 +208,10 @@ class AnswerRow(Base):
     """The receipt of an answer."""
 
     __tablename__ = "receipts"
-    __table_args__ = (Index("ix_receipts_tenant_created", "tenant", "created_at"),)
+    __table_args__ = (
+        Index("ix_receipts_tenant_created", "tenant", "created_at"),
+        Index("ix_receipts_created", "created_at"),
+    )
 
     answer_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     tenant: Mapped[str] = mapped_column(String(128))
@@ -337,6 +340,40 @@ class TurnRow(Base):
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     due_at: Mapped[datetime]
     place: Mapped[str] = mapped_column(default="")
+
+
+class BuildRow(Base):
+    """A collection that a reindex is to replace, or has replaced; most are never in here.
+
+    `shadow` names the one that is made to take its place, `preparation` how that one's documents are prepared. Until
+    `held_until` nothing is published into this one; once it is retired, nothing that happened to it is recorded.
+    """
+
+    __tablename__ = "index_builds"
+
+    id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    shadow: Mapped[str | None] = mapped_column(String(255))
+    preparation: Mapped[str | None] = mapped_column(String(64))
+    lease_token: Mapped[str | None] = mapped_column(String(64))
+    lease_owner: Mapped[str | None] = mapped_column(String(255))
+    lease_until: Mapped[datetime | None]
+    held_until: Mapped[datetime | None]
+    retired_at: Mapped[datetime | None]
+
+
+class ReindexedRow(Base):
+    """A document that a shadow holds: from which version of it, and what its row will say once the shadow is live."""
+
+    __tablename__ = "reindexed_documents"
+    __table_args__ = (Index("ix_reindexed_documents_text", "text_key"),)
+
+    build: Mapped[str] = mapped_column(String(255), primary_key=True)
+    document_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    source_version: Mapped[str] = mapped_column(String(128))
+    version: Mapped[str] = mapped_column(String(128))
+    passages: Mapped[int]
+    title: Mapped[str]
+    text_key: Mapped[str | None] = mapped_column(String(255))
 
 
 class WorkerRow(Base):

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from pipelines.core.errors import StrataError, WorkerLostError
 from pipelines.core.state.owners import is_dead
 from pipelines.core.state.records import Deletion, DocumentStatus, ItemStatus, WorkItem
+from pipelines.core.state.reindexes import is_retired
 from pipelines.core.state.submit import clean, describe, set_items
 from pipelines.core.state.tables import DocumentRow, JobItemRow
 
@@ -124,8 +125,20 @@ def extend(session: Session, items: Sequence[WorkItem], until: datetime) -> froz
     return frozenset(wanted)
 
 
-def finish(session: Session, item: WorkItem, *, passages: int, title: str, text_key: str | None, now: datetime) -> bool:
-    """Records that the index now shows the item's version."""
+def finish(
+    session: Session,
+    item: WorkItem,
+    *,
+    passages: int,
+    title: str,
+    text_key: str | None,
+    build: str | None,
+    now: datetime,
+) -> bool:
+    """Records that the index now shows the item's version; gives it back where that was a replaced index."""
+    if build is not None and is_retired(session, build):  # before the document: a replacement locks in this order
+        release(session, item, now)
+        return False
     document = _held(session, item.document_id, item.token)
     if document is None:
         return False
@@ -191,10 +204,24 @@ def claim_deletions(session: Session, limit: int, worker: str, until: datetime) 
     ]
 
 
-def purge(session: Session, deletion: Deletion, now: datetime) -> bool:
-    """Forgets a document whose passages are gone from the index; queues it anew when it was submitted meanwhile."""
+def release_deletion(session: Session, deletion: Deletion) -> None:
+    """Gives a deletion back."""
+    document = _held(session, deletion.document_id, deletion.token)
+    if document is not None:
+        _unlease(document)
+
+
+def purge(session: Session, deletion: Deletion, build: str | None, now: datetime) -> bool:
+    """Forgets a document whose passages are gone from the index; queues it anew when it was submitted meanwhile.
+
+    Where that was a replaced index, the document is left for somebody else to delete.
+    """
+    retired = build is not None and is_retired(session, build)
     document = _held(session, deletion.document_id, deletion.token)
     if document is None:
+        return False
+    if retired:
+        _unlease(document)
         return False
     if document.pending_version is None:
         session.delete(document)

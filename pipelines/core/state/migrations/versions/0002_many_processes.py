@@ -16,6 +16,7 @@ def upgrade() -> None:
         op.add_column(table, sa.Column("labels", sa.Text(), nullable=False, server_default=""))
     for table in ("jobs", "receipts"):
         op.add_column(table, sa.Column("labels", sa.Text(), nullable=True))
+    op.create_index("ix_receipts_created", "receipts", ["created_at"], unique=False)
     op.add_column("jobs", sa.Column("idempotency_key", sa.String(length=255), nullable=True))
     op.add_column("jobs", sa.Column("request_sha256", sa.String(length=64), nullable=True))
     op.create_index("uq_jobs_idempotency", "jobs", ["tenant", "idempotency_key"], unique=True)
@@ -115,6 +116,28 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
+        "index_builds",
+        sa.Column("id", sa.String(length=255), nullable=False),
+        sa.Column("shadow", sa.String(length=255), nullable=True),
+        sa.Column("preparation", sa.String(length=64), nullable=True),
+        *_lease(),
+        sa.Column("held_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "reindexed_documents",
+        sa.Column("build", sa.String(length=255), nullable=False),
+        sa.Column("document_id", sa.String(length=64), nullable=False),
+        sa.Column("source_version", sa.String(length=128), nullable=False),
+        sa.Column("version", sa.String(length=128), nullable=False),
+        sa.Column("passages", sa.Integer(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("text_key", sa.String(length=255), nullable=True),
+        sa.PrimaryKeyConstraint("build", "document_id"),
+    )
+    op.create_index("ix_reindexed_documents_text", "reindexed_documents", ["text_key"], unique=False)
+    op.create_table(
         "workers",
         sa.Column("id", sa.String(length=255), nullable=False),
         sa.Column("roles", sa.JSON(), nullable=False),
@@ -135,9 +158,19 @@ def _lease() -> tuple[sa.Column[Any], ...]:
 
 
 def downgrade() -> None:
-    for table in ("workers", "turns", "source_files", "sources", "batch_questions", "api_keys"):
+    for table in (
+        "workers",
+        "reindexed_documents",
+        "index_builds",
+        "turns",
+        "source_files",
+        "sources",
+        "batch_questions",
+        "api_keys",
+    ):
         op.drop_table(table)
     op.drop_index("uq_jobs_idempotency", "jobs")
+    op.drop_index("ix_receipts_created", "receipts")
     for index in ("ix_job_items_changed", "ix_job_items_status"):
         op.drop_index(index, "job_items")
     op.drop_column("job_items", "updated_at")

@@ -1,0 +1,235 @@
+"""The record of reindexes: what a shadow holds already, and which collections were replaced.
+
+Only one reindex of a collection runs at a time: its lease stands on the live collection. What the shadow lacks is not
+remembered but asked: every document whose published version is not the one that the shadow's was made from. So a
+reindex may be killed at any moment and run again, and nothing depends on clocks or on the order of events.
+"""
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
+
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, not_, or_, select, update
+from sqlalchemy.orm import Session
+
+from pipelines.core.errors import ConflictError
+from pipelines.core.state import queries
+from pipelines.core.state.database import Database
+from pipelines.core.state.owners import is_dead, owner_id
+from pipelines.core.state.records import Document, DocumentStatus
+from pipelines.core.state.submit import clean
+from pipelines.core.state.tables import BuildRow, DocumentRow, ReindexedRow
+
+
+class Standing(Enum):
+    """Whether a collection may be published into: yes, in a moment, never again."""
+
+    LIVE = auto()
+    HELD = auto()
+    RETIRED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Reindexing:
+    """A reindex that has its lease.
+
+    Attributes:
+        build: The live collection, to be replaced.
+        shadow: What an earlier reindex left, prepared in the same way, to be taken up again.
+        retired: The documents were handed over to `shadow` already, which has to go live.
+    """
+
+    build: str
+    token: str
+    shadow: str | None
+    retired: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reindexed:
+    """A document as the shadow holds it. `source_version` is the published version that it was made from."""
+
+    document_id: str
+    source_version: str
+    version: str
+    passages: int
+    title: str
+    text_key: str | None
+
+
+class Reindexes:
+    """The record, in the state database. Every method may raise `StateUnavailableError`."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._database, self._clock = database, clock
+
+    def standing(self, build: str) -> Standing:
+        """Whether a collection may be published into."""
+        with self._database.read() as session:
+            row = session.get(BuildRow, build)
+            if row is None:
+                return Standing.LIVE
+            if row.retired_at is not None:
+                return Standing.RETIRED
+            return Standing.HELD if row.held_until is not None and row.held_until > self._clock() else Standing.LIVE
+
+    # --- Life ------------------------------------------------------------------------------------------------------
+
+    def begin(self, build: str, preparation: str, lease_s: float) -> Reindexing:
+        """Takes the lease.
+
+        Args:
+            preparation: Names how documents are prepared; what another reindex left is taken up where it is the same.
+
+        Raises:
+            ConflictError: another reindex runs.
+        """
+        with self._database.write() as session:
+            now = self._clock()
+            row = session.get(BuildRow, build, with_for_update=True)
+            if row is None:
+                row = BuildRow(id=build)
+                session.add(row)
+            elif row.lease_owner and row.lease_until and row.lease_until > now and not is_dead(row.lease_owner):
+                raise ConflictError(f"A reindex is running already, in process {row.lease_owner}.")
+            row.lease_token, row.lease_owner = uuid.uuid4().hex, owner_id()
+            row.lease_until, row.held_until = now + timedelta(seconds=lease_s), None
+            if row.preparation != preparation and row.retired_at is None:
+                row.shadow, row.preparation = None, preparation
+            return Reindexing(build, row.lease_token, row.shadow, row.retired_at is not None)
+
+    def attach(self, run: Reindexing, shadow: str) -> None:
+        """Names the shadow, and forgets what is known of any other. A collection that was retired for it is live."""
+        with self._database.write() as session:
+            row = self._held(session, run)
+            row.shadow, row.retired_at = shadow, None
+            session.execute(delete(ReindexedRow).where(ReindexedRow.build != shadow))
+
+    def extend(self, run: Reindexing, lease_s: float, *, hold_s: float = 0.0) -> None:
+        """Prolongs the lease.
+
+        Args:
+            hold_s: For how long nothing is to be published into the live collection, which `standing` tells.
+
+        Raises:
+            ConflictError: the lease was lost.
+        """
+        with self._database.write() as session:
+            row, now = self._held(session, run), self._clock()
+            row.lease_until = now + timedelta(seconds=lease_s)
+            row.held_until = now + timedelta(seconds=hold_s) if hold_s else None
+
+    def swap(self, run: Reindexing, shadow: str) -> bool:
+        """Retires the live collection and lets documents be as the shadow holds them, all at once.
+
+        From here on no worker can record anything of the old collection.
+
+        Returns:
+            `False`, and nothing has changed, when the shadow lacks something.
+        """
+        with self._database.write() as session:
+            row = self._held(session, run)
+            lacking = select(_outstanding(shadow).exists()), select(_gone(shadow).exists())
+            if any(session.scalar(each) for each in lacking):
+                return False
+            row.retired_at, row.held_until = self._clock(), None
+            mine = and_(ReindexedRow.build == shadow, ReindexedRow.document_id == DocumentRow.id)
+            fields = ("version", "passages", "title", "text_key")
+            session.execute(
+                update(DocumentRow)
+                .where(exists().where(mine))
+                .values(
+                    {name: select(getattr(ReindexedRow, name)).where(mine).scalar_subquery() for name in fields}
+                    | {"version_uncertain": False}
+                )
+                .execution_options(synchronize_session=False)
+            )
+            return True
+
+    def end(self, run: Reindexing) -> None:
+        """Gives the lease back; what the shadow holds is forgotten once it is live."""
+        with self._database.write() as session:
+            row = session.get(BuildRow, run.build, with_for_update=True)
+            if row is None or row.lease_token != run.token:
+                return
+            row.lease_token = row.lease_owner = row.lease_until = row.held_until = None
+
+    def forget(self, run: Reindexing) -> None:
+        """Forgets what the shadow holds: it is live."""
+        with self._database.write() as session:
+            self._held(session, run).shadow = None
+            session.execute(delete(ReindexedRow))
+
+    # --- Documents -------------------------------------------------------------------------------------------------
+
+    def outstanding(self, shadow: str, *, after: str = "", limit: int = 100) -> list[Document]:
+        """Documents in the index that the shadow lacks, or holds an older version of, in the order of ids."""
+        with self._database.read() as session:
+            statement = _outstanding(shadow).where(DocumentRow.id > after).order_by(DocumentRow.id).limit(limit)
+            return [queries.document(row) for row in session.scalars(statement)]
+
+    def count(self, shadow: str) -> int:
+        """How many are outstanding."""
+        with self._database.read() as session:
+            statement = _outstanding(shadow).with_only_columns(func.count(), maintain_column_froms=True)
+            return session.scalar(statement) or 0
+
+    def record(self, shadow: str, done: Reindexed) -> None:
+        """Records that the shadow shows a document."""
+        with self._database.write() as session:
+            session.merge(
+                ReindexedRow(
+                    build=shadow,
+                    document_id=done.document_id,
+                    source_version=done.source_version,
+                    version=done.version,
+                    passages=done.passages,
+                    title=clean(done.title),
+                    text_key=done.text_key,
+                )
+            )
+
+    def gone(self, shadow: str, *, limit: int = 100) -> list[str]:
+        """Ids of documents that the shadow holds and that are not in the index any more."""
+        with self._database.read() as session:
+            return list(session.scalars(_gone(shadow).order_by(ReindexedRow.document_id).limit(limit)))
+
+    def drop(self, shadow: str, ids: Sequence[str]) -> None:
+        """Records that the shadow does not hold these any more."""
+        with self._database.write() as session:
+            session.execute(delete(ReindexedRow).where(ReindexedRow.build == shadow, ReindexedRow.document_id.in_(ids)))
+
+    def _held(self, session: Session, run: Reindexing) -> BuildRow:
+        row = session.get(BuildRow, run.build, with_for_update=True)
+        if row is None or row.lease_token != run.token:
+            raise ConflictError("Another reindex has taken over: this one was not heard of for too long.")
+        return row
+
+
+def is_retired(session: Session, build: str) -> bool:
+    """Whether a collection was replaced. Holds a replacement off until the transaction ends."""
+    row = session.get(BuildRow, build, with_for_update={"read": True})
+    return row is not None and row.retired_at is not None
+
+
+def _in_index() -> ColumnElement[bool]:
+    return and_(DocumentRow.version.is_not(None), DocumentRow.status != DocumentStatus.DELETING)
+
+
+def _outstanding(shadow: str) -> Select[DocumentRow]:
+    mine = and_(ReindexedRow.build == shadow, ReindexedRow.document_id == DocumentRow.id)
+    return (
+        select(DocumentRow)
+        .outerjoin(ReindexedRow, mine)
+        .where(
+            _in_index(),
+            or_(ReindexedRow.document_id.is_(None), ReindexedRow.source_version != DocumentRow.version),
+        )
+    )
+
+
+def _gone(shadow: str) -> Select[str]:
+    there = exists().where(DocumentRow.id == ReindexedRow.document_id, _in_index())
+    return select(ReindexedRow.document_id).where(ReindexedRow.build == shadow, not_(there))
