@@ -1,6 +1,7 @@
 """compose.yaml by inspection: the same commands as the tests' cluster, confined, with settings the program accepts."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,8 @@ def test_what_holds_data_has_a_volume_and_the_queue_forgets_nothing() -> None:
 
 
 def test_images_are_pinned() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert {service["image"] for service in STRATA.values()} == {f"${{STRATA_IMAGE:-strata-rag:{version}}}"}
     for name, service in SERVICES.items():
         assert re.search(r":v?\d+\.\d+", service["image"]), name
 

@@ -17,18 +17,19 @@
       {{- include "strata.secretKeyRef" (dict "root" . "credential" $redis.credential) | nindent 6 }}
 {{- end }}
 - name: STRATA_QUEUE__URL
-  value: {{ printf "%s://%s%s%s:%d/%d" ($redis.tls | ternary "rediss" "redis") $redis.username ($redis.auth | ternary ":$(REDIS_PASSWORD)@" ($redis.username | empty | ternary "" "@")) $redis.host (int $redis.port) (int $redis.database) | quote }}
+  value: {{ include "strata.redisUrl" . | quote }}
 - name: STRATA_QUEUE__PREFIX
   value: {{ $values.queuePrefix | quote }}
 - name: STRATA_INDEX__MODE
   value: server
 - name: STRATA_INDEX__URL
-  value: {{ $values.qdrant.enabled | ternary (printf "http://%s:6333" (include "strata.qdrantName" .)) $values.index.url | quote }}
+  value: {{ include "strata.qdrantUrl" . | quote }}
+{{- $qdrantKey := $values.qdrant.enabled | ternary $values.qdrant.auth $values.credentials.qdrant }}
 {{- if or $values.qdrant.enabled $values.index.auth }}
 - name: STRATA_INDEX__API_KEY
   valueFrom:
     secretKeyRef:
-      {{- include "strata.secretKeyRef" (dict "root" . "credential" ($values.qdrant.enabled | ternary $values.qdrant.auth $values.credentials.qdrant)) | nindent 6 }}
+      {{- include "strata.secretKeyRef" (dict "root" . "credential" $qdrantKey) | nindent 6 }}
 {{- end }}
 {{- if eq $values.blobs.type "s3" }}
 - name: STRATA_BLOBS__URL
@@ -66,6 +67,20 @@
 {{- end }}
 {{- end -}}
 
-{{- define "strata.qdrantName" -}}
-{{- if .Values.qdrant.enabled }}{{ include "qdrant.fullname" . }}{{ end -}}
+{{/* Kubernetes puts the password in. */}}
+{{- define "strata.redisUrl" -}}
+{{- $redis := include "strata.redis" . | fromJson -}}
+{{- $login := $redis.username -}}
+{{- if $redis.auth -}}{{- $login = printf "%s:$(REDIS_PASSWORD)" $login -}}{{- end -}}
+{{- if $login -}}{{- $login = printf "%s@" $login -}}{{- end -}}
+{{- $scheme := $redis.tls | ternary "rediss" "redis" -}}
+{{ printf "%s://%s%s:%d/%d" $scheme $login $redis.host (int $redis.port) (int $redis.database) }}
+{{- end -}}
+
+{{- define "strata.qdrantUrl" -}}
+{{- if .Values.qdrant.enabled -}}
+http://{{ include "qdrant.fullname" . }}:6333
+{{- else -}}
+{{ .Values.index.url }}
+{{- end -}}
 {{- end -}}

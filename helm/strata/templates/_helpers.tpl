@@ -61,14 +61,17 @@ key: {{ .credential.key }}
 {{- $names := list "database" -}}
 {{- if and (not .Values.valkey.enabled) .Values.redis.auth -}}{{- $names = append $names "redis" -}}{{- end -}}
 {{- if and (not .Values.qdrant.enabled) .Values.index.auth -}}{{- $names = append $names "qdrant" -}}{{- end -}}
-{{- if and (eq .Values.blobs.type "s3") (eq .Values.blobs.s3.auth "secret") -}}{{- $names = concat $names (list "s3AccessKey" "s3SecretKey") -}}{{- end -}}
+{{- if and (eq .Values.blobs.type "s3") (eq .Values.blobs.s3.auth "secret") -}}
+{{- $names = concat $names (list "s3AccessKey" "s3SecretKey") -}}
+{{- end -}}
 {{ $names | toJson }}
 {{- end -}}
 
 {{/* The parts of the queue's address, whoever runs it, as JSON. */}}
 {{- define "strata.redis" -}}
 {{- if .Values.valkey.enabled -}}
-{{ dict "host" (include "valkey.fullname" .) "port" 6379 "database" 0 "username" "" "auth" true "tls" false "credential" .Values.valkey.auth | toJson }}
+{{- $ours := dict "host" (include "valkey.fullname" .) "port" 6379 "database" 0 "username" "" "tls" false -}}
+{{ merge (dict "auth" true "credential" .Values.valkey.auth) $ours | toJson }}
 {{- else -}}
 {{ merge (dict "credential" .Values.credentials.redis) .Values.redis | toJson }}
 {{- end -}}
@@ -107,5 +110,6 @@ key: {{ .credential.key }}
 
 {{/* The time that running requests get when the API stops. */}}
 {{- define "strata.apiShutdown" -}}
-{{ dig "api" "shutdown_s" (include "strata.longestTask" (dict "root" . "roles" (list "api"))) .Values.config | ceil | int }}
+{{- $longest := include "strata.longestTask" (dict "root" . "roles" (list "api")) -}}
+{{ dig "api" "shutdown_s" $longest .Values.config | ceil | int }}
 {{- end -}}

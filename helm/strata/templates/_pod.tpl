@@ -55,7 +55,8 @@ spec:
       emptyDir: {sizeLimit: {{ $values.tmpSizeLimit }}}
     - name: data
       {{- if and .sharesBlobs (eq $values.blobs.type "volume") }}
-      persistentVolumeClaim: {claimName: {{ $values.blobs.volume.existingClaim | default (printf "%s-blobs" (include "strata.fullname" $root)) }}}
+      persistentVolumeClaim:
+        claimName: {{ $values.blobs.volume.existingClaim | default (printf "%s-blobs" (include "strata.fullname" $root)) }}
       {{- else }}
       emptyDir: {}
       {{- end }}
