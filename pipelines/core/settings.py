@@ -70,6 +70,10 @@ class StateSettings(Section):
     url: SecretStr | None = Field(
         None, description="SQLAlchemy address, for example of PostgreSQL; empty means SQLite in `data_dir`."
     )
+    keep_receipts_days: float = Field(90.0, gt=0, description="Days after which the receipt of an answer is removed.")
+    keep_jobs_days: float = Field(
+        90.0, gt=0, description="Days after which a finished job is removed, unless a document of it could be retried."
+    )
 
 
 class LitellmParams(BaseModel):

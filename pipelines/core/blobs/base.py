@@ -79,8 +79,12 @@ class BlobStore(Protocol):
         A caller puts a file before the ledger knows of it: leave it that time.
         """
 
-    def keys(self, *, unused_for_s: float = 0.0) -> Iterator[str]:
-        """All keys, or those not put for a while: candidates for `Ledger.unreferenced`."""
+    def keys(self, *, unused_for_s: float = 0.0, shard: int | None = None) -> Iterator[str]:
+        """All keys, or those not put for a while: candidates for `Ledger.unreferenced`.
+
+        Args:
+            shard: Only one of the 256 parts, from 0; each has about as many.
+        """
 
     def remove_partial(self, *, unused_for_s: float = 3600.0) -> int:
         """Removes what killed writers left behind; returns how many files."""

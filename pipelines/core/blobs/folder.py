@@ -76,10 +76,10 @@ class FolderBlobs:
                 return True
         return False
 
-    def keys(self, *, unused_for_s: float = 0.0) -> Iterator[str]:
+    def keys(self, *, unused_for_s: float = 0.0, shard: int | None = None) -> Iterator[str]:
         """See `BlobStore`."""
         for kind in KINDS:
-            for path in (self._root / kind).glob("*/*"):
+            for path in (self._root / kind).glob("*/*" if shard is None else f"{shard:02x}/*"):
                 with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                     if not unused_for_s or path.stat().st_mtime <= time.time() - unused_for_s:
                         yield f"{kind}/{path.name}"

@@ -90,11 +90,13 @@ class ObjectBlobs:
         finally:
             self._remove(self._deletion(key))
 
-    def keys(self, *, unused_for_s: float = 0.0) -> Iterator[str]:
+    def keys(self, *, unused_for_s: float = 0.0, shard: int | None = None) -> Iterator[str]:
         """See `BlobStore`. In memory is one of 256 folders at a time."""
         for kind in KINDS:
-            for shard in self._files.folder(f"{self._root}/{kind}"):
-                for info in self._files.folder(str(shard["name"])):
+            folder = f"{self._root}/{kind}"
+            shards = [str(each["name"]) for each in self._files.folder(folder)] if shard is None else [f"{shard:02x}"]
+            for each in shards:
+                for info in self._files.folder(f"{folder}/{PurePosixPath(each).name}"):
                     if not unused_for_s or _age_s(info) >= unused_for_s:
                         yield f"{kind}/{PurePosixPath(str(info['name'])).name}"
 

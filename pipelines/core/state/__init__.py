@@ -27,7 +27,16 @@ from pipelines.core.state.records import (
     Submission,
     WorkItem,
 )
-from pipelines.core.state.source_records import ReadFile, SeenFile, Source, SourceStatus, SyncItem
+from pipelines.core.state.reindexes import Reindexed, Reindexes, Reindexing, Standing
+from pipelines.core.state.retention import Retention
+from pipelines.core.state.source_records import (
+    ReadFile,
+    SeenFile,
+    Source,
+    SourceStatus,
+    SyncEndedError,
+    SyncItem,
+)
 from pipelines.core.state.sources import Sources
 
 __all__ = [
@@ -56,11 +65,17 @@ __all__ = [
     "QuestionResult",
     "QuestionStatus",
     "ReadFile",
+    "Reindexed",
+    "Reindexes",
+    "Reindexing",
+    "Retention",
     "SeenFile",
     "Source",
     "SourceStatus",
     "Sources",
+    "Standing",
     "Submission",
+    "SyncEndedError",
     "SyncItem",
     "WorkItem",
     "Worker",

@@ -428,16 +428,6 @@ def test_what_a_killed_process_left_is_taken_up_at_once(service: Service) -> Non
     assert service.work() == 1
 
 
-def test_unused_blobs_are_swept(service: Service) -> None:
-    stray = service.blobs.put([b"stray"])
-    fresh = service.blobs.put([b"fresh"])
-    with service.blobs.local(stray.key) as path:
-        os.utime(path, (0, 0))
-    service.accept(a="Text.")
-    service.work()
-    assert (service.blobs.exists(stray.key), service.blobs.exists(fresh.key)) == (False, True)
-
-
 def test_deleting_what_is_not_there(service: Service) -> None:
     with pytest.raises(NotFoundError):
         service.ledger.delete_document("nothing", TENANT)
@@ -445,7 +435,6 @@ def test_deleting_what_is_not_there(service: Service) -> None:
 
 
 def test_a_deletion_that_fails_is_done_later(service: Service) -> None:
-    service.lease(1e-6)
     service.accept(a="Text.")
     service.work()
     service.ledger.delete_document(service.document("a.md").id, TENANT)
