@@ -156,3 +156,11 @@ def test_two_releases_in_one_namespace_share_nothing() -> None:
         for end in "ab"
     ]
     assert names[0] & names[1] == set()
+
+
+def test_the_package_holds_all_that_the_folder_renders(tmp_path: Path) -> None:
+    archive = helm_python.package(CHART, destination=tmp_path)
+    with helm_python.Chart.load(archive) as chart:
+        packaged = chart.render(value_set("everything-on"), name="strata")
+    with helm_python.Chart.load(CHART) as chart:
+        assert packaged == chart.render(value_set("everything-on"), name="strata")
