@@ -8,6 +8,7 @@ from haystack import component
 from indexing.stream import EmbeddedBatch, Rejected, SplitEnd, SplitItem, SplitPassage, Stream
 from pipelines.core.encoders import Encoder
 from pipelines.core.store import DocumentVersion, EmbeddedPassage, Store
+from pipelines.core.tracing import span
 
 
 @component
@@ -47,7 +48,8 @@ class PassageEmbedder:
 
     def _embed(self, pending: list[SplitPassage], ends: list[SplitEnd | Rejected]) -> EmbeddedBatch:
         texts = [f"{item.passage.context}\n{item.passage.text}" for item in pending]
-        vectors = self._encoder.embed(texts).vectors
+        with span("embed", {"strata.passages": len(texts)}):
+            vectors = self._encoder.embed(texts).vectors
         passages = [
             EmbeddedPassage(item.passage, vector, item.submission.tenant)
             for item, vector in zip(pending, vectors, strict=True)

@@ -11,6 +11,7 @@ from indexing.convert.base import SourceFile
 from indexing.identity import text_name
 from indexing.stream import Rejected, Stream, Submission, rejected
 from pipelines.core.blobs import BlobStore, TextWriter
+from pipelines.core.tracing import span
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ class DocumentReader:
     def _open(self, submission: Submission, stack: ExitStack) -> OpenDocument | Rejected:
         try:
             path = stack.enter_context(self._blobs.local(submission.blob_key))
-            converted = self._converter.convert(SourceFile(path, submission.name))
+            with span("convert", {"strata.document_id": submission.document_id}):
+                converted = self._converter.convert(SourceFile(path, submission.name))
         except Exception as error:  # one document's boundary: a parser may raise anything
             return rejected(submission, error)
         return OpenDocument(

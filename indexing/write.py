@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from haystack import component
 
-from indexing.stream import EmbeddedBatch, Indexed, Observer, Outcome, Rejected, SplitEnd, Stream
-from pipelines.core.errors import ConflictError, NotFoundError
-from pipelines.core.store import DocumentVersion, Store
+from indexing.stream import EmbeddedBatch, Indexed, Observer, Outcome, Rejected, SplitEnd, Stream, Wanted
+from pipelines.core.errors import DocumentReplacedError, NotFoundError
+from pipelines.core.store import Store
+from pipelines.core.tracing import span
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +29,22 @@ class PassageWriter:
         self._store = store
 
     @component.output_types(summary=IngestSummary)
-    def run(self, batches: Stream[EmbeddedBatch], observer: Observer) -> dict[str, IngestSummary]:
-        """Drives the whole path: nothing upstream works before this asks for it."""
+    def run(
+        self, batches: Stream[EmbeddedBatch], observer: Observer, wanted: Wanted | None = None
+    ) -> dict[str, IngestSummary]:
+        """Drives the whole path: nothing upstream works before this asks for it. Without `wanted` all are."""
         counts: Counter[str] = Counter()
         embedded: Counter[str] = Counter()
         for batch in batches:
-            self._store.write(batch.passages)
+            with span("write", {"strata.passages": len(batch.passages)}):
+                self._store.write(batch.passages)
             embedded.update(batch.embedded)
             counts["embedded"] += len(batch.passages)
+            held = wanted([end.submission for end in batch.ends]) if wanted and batch.ends else None
             for end in batch.ends:
                 new = embedded.pop(end.submission.document_id, 0)
+                if held is not None and end.submission.document_id not in held:
+                    continue
                 outcome = self._publish(end, new) if isinstance(end, SplitEnd) else self._withdraw(end)
                 counts["indexed" if isinstance(outcome, Indexed) else "failed"] += 1
                 counts["passages"] += outcome.passages if isinstance(outcome, Indexed) else 0
@@ -46,17 +53,13 @@ class PassageWriter:
 
     def _publish(self, end: SplitEnd, embedded: int) -> Outcome:
         try:
-            passages = self._store.publish(end.submission.key)
-        except NotFoundError:  # somebody who took the lease over, or deletes the document, removed what was staged
-            error = ConflictError("The document was replaced or deleted while it was indexed; submit it again.")
-            return Rejected(end.submission, error)
+            passages = self._store.publish(end.submission.key, end.passages)
+        except NotFoundError:  # somebody who had this version before, or deletes the document, removed what was staged
+            return Rejected(end.submission, DocumentReplacedError())
         return Indexed(end.submission, end.title, end.text_key, passages, embedded)
 
     def _withdraw(self, rejected: Rejected) -> Rejected:
-        """Removes what a failed version staged; the version that searches find, if any, stays."""
-        document_id = rejected.submission.document_id
-        if published := self._store.published(document_id):
-            self._store.publish(DocumentVersion(document_id, published[0]))
-        else:
-            self._store.delete(document_id)
+        """Removes what a failed version staged, unless another try may use it. What searches find stays."""
+        if not rejected.error.retryable:
+            self._store.discard(rejected.submission.key)
         return rejected

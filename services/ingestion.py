@@ -3,33 +3,35 @@
 import logging
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 
-from indexing.stream import Indexed, Outcome
+from indexing.stream import Indexed, Outcome, Wanted
 from indexing.stream import Submission as PipelineSubmission
 from pipelines.core.access import Labels
 from pipelines.core.blobs import BlobStore
 from pipelines.core.errors import (
     MalformedDocumentError,
     NotFoundError,
+    StateUnavailableError,
     StrataError,
     UnforeseenDocumentError,
 )
 from pipelines.core.settings import Settings
 from pipelines.core.state import DocumentStatus, Job, Ledger, Once, Submission, WorkItem, digest, owner_id
 from pipelines.core.store import Store
+from services.fence import Fence
+from services.ingest_watch import IngestWatch
 from services.intake import Intake, NewDocument, refusal
 from services.shift import CLAIM, Shift
+from services.sweep import DROP, TEXTS, UNUSED_S
 
-UNUSED_S = 3600.0
-DROP = 500
 TITLE_KEY = "title"
-TEXTS = "text/"
 
 logger = logging.getLogger(__name__)
 
-RunPipeline = Callable[[Iterable[PipelineSubmission], Callable[[Outcome], None]], object]
+RunPipeline = Callable[[Iterable[PipelineSubmission], Callable[[Outcome], None], Wanted], object]
 
 
 class Ingestion:
@@ -39,6 +41,7 @@ class Ingestion:
         store: Opens the index; called when there is work, not before.
         run: Builds and runs the document path; likewise.
         fingerprint: Of the encoder.
+        watch: Hears of each document.
     """
 
     def __init__(
@@ -50,10 +53,13 @@ class Ingestion:
         store: Callable[[], Store],
         run: RunPipeline,
         fingerprint: str,
+        watch: IngestWatch | None = None,
     ) -> None:
         self._settings, self._ledger, self._blobs = settings, ledger, blobs
+        self._watch = watch or IngestWatch()
         self._store, self._run = store, run
         self._intake = Intake(settings, blobs, fingerprint)
+        self._fence = Fence(ledger, store, settings.ingest.lease_s)
         self._recovering = threading.Lock()
         self._recovered = False
         self._owed: list[WorkItem] = []
@@ -106,6 +112,7 @@ class Ingestion:
         self._recover()
         self.delete_marked()
         stop = stop or threading.Event()
+        build = ""
         shift = Shift(self._ledger, stop, self._settings.ingest.lease_s, self._owed)
         ended = 0
 
@@ -117,19 +124,24 @@ class Ingestion:
                 return  # its lease was lost and taken again by this worker: the other try has ended it
             if isinstance(outcome, Indexed):
                 recorded = self._ledger.finish(
-                    item, passages=outcome.passages, title=outcome.title, text_key=outcome.text_key
+                    item, passages=outcome.passages, title=outcome.title, text_key=outcome.text_key, build=build
                 )
                 self._drop(item.replaces if recorded else (outcome.text_key,) if self._deleted(item) else ())
+                if recorded:
+                    self._watch.indexed(item, outcome)
             elif stop.is_set():
                 # A stopping process closes what documents are read with, which looks like a fault of theirs.
                 shift.end(item.document_id)
                 self._ledger.release(item)
                 return
             else:
-                self._ledger.fail(item, outcome.error)
+                self._failed(item, outcome.error)
             shift.end(item.document_id)
             ended += 1
             observer(item, outcome)
+
+        def wanted(submissions: Sequence[PipelineSubmission]) -> frozenset[str]:
+            return self._fence.wanted(submissions, build=build, shift=shift, stop=stop)
 
         with shift.keep_leases():
             # Again and again: a document may have been submitted anew while it was worked on, or deleted.
@@ -138,7 +150,9 @@ class Ingestion:
                 if first is None:
                     continue
                 try:
-                    self._run(self._submissions(first, items, shift, observer), end)
+                    build = self._fence.build()
+                    with self._watch.run():
+                        self._run(self._submissions(first, items, shift, observer), end, wanted)
                 except (StrataError, OSError):
                     raise
                 except Exception as error:
@@ -156,8 +170,11 @@ class Ingestion:
         logger.error("a run of the document path fell: %s\n%s", type(error).__name__, where)
         for item in shift.end_all():
             failure = UnforeseenDocumentError()
-            self._ledger.fail(item, failure)
+            self._failed(item, failure)
             observer(item, failure)
+
+    def _failed(self, item: WorkItem, error: StrataError) -> None:
+        self._watch.failed(item, error, again=self._ledger.fail(item, error))
 
     def _submissions(
         self,
@@ -170,9 +187,10 @@ class Ingestion:
         while item is not None:
             if error := self._unreadable(item):
                 shift.end(item.document_id)
-                self._ledger.fail(item, error)
+                self._failed(item, error)
                 observer(item, error)
             else:
+                self._watch.begun(item)
                 title = item.metadata.get(TITLE_KEY)
                 yield PipelineSubmission(
                     document_id=item.document_id,
@@ -197,21 +215,29 @@ class Ingestion:
     def turn(self, stop: threading.Event) -> bool:
         """One turn; see `services.work.Work`. Raises as `work` does."""
         self.work(stop=stop)
-        return self._ledger.counts().documents[DocumentStatus.QUEUED] > 0
+        return self._ledger.next_due_s() is not None
 
     def delete_marked(self) -> int:
         """Removes documents that are marked for deletion and held by nobody; returns how many."""
         deleted = 0
         while deletions := self._ledger.claim_deletions(CLAIM, owner_id(), self._settings.ingest.lease_s):
-            for deletion in deletions:
-                self._store().delete(deletion.document_id)
-                if self._ledger.purge(deletion):
-                    deleted += 1
-                    self._drop(deletion.keys)
+            left = list(deletions)
+            try:
+                while left:
+                    build = self._fence.build()
+                    self._store().delete(left[0].document_id)
+                    purged, done = self._ledger.purge(left[0], build=build), left.pop(0)
+                    if purged:
+                        deleted += 1
+                        self._drop(done.keys)
+            finally:
+                for deletion in left:  # the index is away: whoever finds it back takes them
+                    with suppress(StateUnavailableError):
+                        self._ledger.release_deletion(deletion)
         return deleted
 
     def _recover(self) -> None:
-        """Once a process, when there is work: frees what a killed process held and removes what it left unfinished."""
+        """Once a process, when there is work: frees what a killed process held."""
         with self._recovering:
             documents = self._ledger.counts().documents
             if self._recovered or not documents[DocumentStatus.QUEUED] + documents[DocumentStatus.RUNNING]:
@@ -219,8 +245,6 @@ class Ingestion:
             self._store()
             if self._settings.index.mode == "embedded":
                 self._ledger.reclaim(everyone=True)  # the index's lock is ours, so nobody else is at work
-            self._blobs.remove_partial()
-            self._drop(self._blobs.keys(unused_for_s=UNUSED_S))
             self._recovered = True
 
     def _deleted(self, item: WorkItem) -> bool:

@@ -15,16 +15,20 @@ from pipelines.core.errors import InvalidRequestError, OverloadedError, RequestT
 from pipelines.core.events import Emit, ignore
 from pipelines.core.models import IN_PROCESS, ModelTiers, check, provider_of
 from pipelines.core.settings import STAGES, Role, Settings, StageName
-from pipelines.core.state import Batches, Database, Fleet, Keys, Ledger, sqlite_url
+from pipelines.core.state import Batches, Database, Fleet, Keys, Ledger, Retention, Sources, sqlite_url
 from pipelines.core.store import Fusion, RankedQuery, Schema, Store, make_store
 from pipelines.core.tracing import note, span
 from pipelines.core.types import Answer, Filter, Hit, Question
 from services.batch import BatchAnswering
 from services.config import config_version
+from services.ingest_watch import IngestWatch
 from services.ingestion import Ingestion
+from services.intake import Intake
 from services.loop import EventLoop
 from services.metrics import Metrics
-from services.work import Work
+from services.sweep import Sweeper
+from services.sync import Syncs
+from services.work import Nudge, Work
 
 if TYPE_CHECKING:
     from haystack import Pipeline
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from indexing.convert import FileConverter
     from indexing.stream import Outcome
     from indexing.stream import Submission as PipelineSubmission
+    from indexing.stream import Wanted
     from pipelines.cite import EncoderCiter
     from pipelines.core.tasks import Runner
     from pipelines.plan import ContextPlanner
@@ -132,6 +137,38 @@ class Runtime:
         )
 
     @cached_property
+    def sweeper(self) -> Sweeper:
+        """Removes what is not needed any more."""
+        retention = Retention(self.database)
+        return Sweeper(self.settings, ledger=self.ledger, retention=retention, blobs=self.blobs)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """Folders and buckets that documents come from, as they are recorded."""
+        return Sources(self.database, max_attempts=self.settings.ingest.max_attempts)
+
+    @cached_property
+    def syncs(self) -> Syncs:
+        """Looks what is new in sources."""
+        return Syncs(
+            self.settings,
+            self.sources,
+            intake=Intake(self.settings, self.blobs, self.encoder.fingerprint),
+            fingerprint=self.encoder.fingerprint,
+            queued=lambda: self.ledger.queued(),
+            nudge=lambda items: self.nudge("ingest", items),
+        )
+
+    @cached_property
+    def nudge(self) -> Nudge:
+        """Tells workers of work that this process found; the worker inside of a process puts its own way here."""
+        if not self.settings.distributed:
+            return lambda role, items=1: None
+        from services.queue.sender import Sender
+
+        return self._closing(Sender(self.settings.queue)).nudge
+
+    @cached_property
     def fleet(self) -> Fleet:
         """The workers that were heard of lately."""
         return Fleet(self.database)
@@ -176,6 +213,7 @@ class Runtime:
             store=lambda: self.store,
             run=self._ingest,
             fingerprint=self.encoder.fingerprint,
+            watch=IngestWatch(self.metrics),
         )
 
     @cached_property
@@ -214,7 +252,7 @@ class Runtime:
 
         planner, pruner, citer = self._in_process
         lesser = LesserWays(self.settings.stages, planner=planner, pruner=pruner, citer=citer)
-        return QueueClient(self.settings, lesser)
+        return QueueClient(self.settings, lesser, self.metrics.hedged)
 
     @cached_property
     def _in_process(self) -> "tuple[ContextPlanner, EncoderPruner, EncoderCiter]":
@@ -302,12 +340,17 @@ class Runtime:
         """What the ledger roles do. Their parts are built at the first turn, which may find a dependency away."""
 
         def ingest(stop: threading.Event) -> bool:
-            return self.ingestion.turn(stop)
+            waits = self.ingestion.turn(stop)
+            self.sweeper.sweep(stop)
+            return waits
 
         def answers(stop: threading.Event) -> bool:
             return self.batches.turn(stop)
 
-        return {"ingest": ingest, "answers": answers}
+        def sync(stop: threading.Event) -> bool:
+            return self.syncs.turn(stop)
+
+        return {"ingest": ingest, "answers": answers, "sync": sync}
 
     async def ask(self, question: Question, emit: Emit = ignore) -> Answer:
         """Answers a question and keeps its receipt.
@@ -395,10 +438,12 @@ class Runtime:
         if sum(len(turn.text) for turn in question.history) > limits.max_history_chars:
             raise RequestTooLargeError(f"The conversation is longer than {limits.max_history_chars} characters.")
 
-    def _ingest(self, submissions: "Iterable[PipelineSubmission]", observer: "Callable[[Outcome], None]") -> None:
+    def _ingest(
+        self, submissions: "Iterable[PipelineSubmission]", observer: "Callable[[Outcome], None]", wanted: "Wanted"
+    ) -> None:
         from indexing.ingest import ingest
 
-        ingest(self.ingest_pipeline, submissions, observer)
+        ingest(self.ingest_pipeline, submissions, observer, wanted)
 
     # --- End -------------------------------------------------------------------------------------------------------
 

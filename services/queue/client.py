@@ -1,7 +1,7 @@
 """What a process that asks holds of the queue: its runner, its nudge, its view of the depths."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from pipelines.core.settings import Role, Settings
@@ -17,16 +17,17 @@ class QueueClient:
 
     Args:
         lesser: Does a stage where no worker does.
+        hedged: Hears of each stage whose task is sent a second time.
 
     Attributes:
         runner: Runs the small stages on workers.
     """
 
-    def __init__(self, settings: Settings, lesser: Runner) -> None:
+    def __init__(self, settings: Settings, lesser: Runner, hedged: Callable[[str], None] = lambda _: None) -> None:
         self._sender = Sender(settings.queue)
         self._replies = Replies(settings.queue, self._sender.breaker.succeeded)
         self._depths = Depths(settings.queue)
-        self.runner: Runner = CeleryRunner(settings, self._sender, self._replies, lesser)
+        self.runner: Runner = CeleryRunner(settings, self._sender, self._replies, lesser, hedged)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

@@ -46,10 +46,22 @@ def patience_s(stage_s: float, left_s: float) -> float:
 
 
 class CeleryRunner:
-    """A `Runner` whose stages run on workers. Used from one event loop only; no thread waits for a result."""
+    """A `Runner` whose stages run on workers. Used from one event loop only; no thread waits for a result.
 
-    def __init__(self, settings: Settings, sender: Sender, replies: Replies, lesser: Runner) -> None:
-        link = sender, replies
+    Args:
+        lesser: Does a stage where no worker does.
+        hedged: Hears of each stage whose task is sent a second time.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sender: Sender,
+        replies: Replies,
+        lesser: Runner,
+        hedged: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        link = sender, replies, hedged
         self.plan = _Remote[PlanTask, PlanResult]("plan", settings.plan.timeout_s, PlanResult, lesser.plan, *link)
         self.prune = _Remote[PruneTask, PruneResult](
             "prune", settings.prune.timeout_s, PruneResult, lesser.prune, *link
@@ -68,7 +80,9 @@ class _Remote(Generic[TaskT, ResultT]):
         lesser: Callable[[TaskT], Awaitable[ResultT]],
         sender: Sender,
         replies: Replies,
+        hedged: Callable[[str], None],
     ) -> None:
+        self._hedged = hedged
         self._stage, self._timeout_s, self._result, self._lesser = stage, timeout_s, result, lesser
         self._sender, self._replies = sender, replies
         self._workers = Breaker(f"workers of the stage {stage}", QueueUnavailableError)
@@ -92,7 +106,9 @@ class _Remote(Generic[TaskT, ResultT]):
         started = time.monotonic()
         tries: set[asyncio.Task[ResultT]] = set()
         try:
-            for _ in range(TRIES):
+            for number in range(TRIES):
+                if number:
+                    self._hedged(self._stage)
                 left_s = deadline.remaining()
                 tries.add(asyncio.ensure_future(self._try(_until(task, deadline))))
                 done, tries = await asyncio.wait(

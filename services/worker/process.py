@@ -89,7 +89,7 @@ class _Process:
         return self._celery
 
     async def _make_stages(self) -> Stages:
-        stages = Stages(self._runtime.settings.queue, self._runtime.runner)
+        stages = Stages(self._runtime.settings.queue, self._runtime.runner, self._runtime.metrics.worked)
         await self._keep(stages.listen())
         return stages
 

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from pipelines.core.errors import StrataError
@@ -29,10 +30,14 @@ logger = logging.getLogger(__name__)
 
 
 class Stages:
-    """The stages of this process. Build and use it on its event loop; `run` is for every other thread."""
+    """The stages of this process. Build and use it on its event loop; `run` is for every other thread.
 
-    def __init__(self, settings: QueueSettings, runner: Runner) -> None:
-        self._settings, self._runner = settings, runner
+    Args:
+        worked: Hears of each task that ended: its role, `ok` or `cancelled` or the code of the error, its seconds.
+    """
+
+    def __init__(self, settings: QueueSettings, runner: Runner, worked: Callable[[str, str, float], None]) -> None:
+        self._settings, self._runner, self._worked = settings, runner, worked
         self._loop = asyncio.get_running_loop()
         self._redis = connect(settings)
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -79,8 +84,13 @@ class Stages:
         key = headers.get(REPLY_TO)
         if not isinstance(key, str) or await self._is_cancelled(task_id):
             return
-        with from_headers(headers), span(role, kind="consumer"):
-            outcome = await self._outcome(role, payload)
+        started, ended = time.monotonic(), "cancelled"
+        try:
+            with from_headers(headers), span(role, kind="consumer"):
+                outcome = await self._outcome(role, payload)
+            ended = outcome.code if isinstance(outcome, StrataError) else "ok"
+        finally:
+            self._worked(role, ended, time.monotonic() - started)
         await self._reply(key, pack(task_id, outcome))
 
     async def _outcome(self, role: Role, payload: str) -> Value | StrataError:

@@ -229,6 +229,7 @@ class WorkItem:
     Attributes:
         token: Proves the lease; a worker that lost it changes nothing in the ledger any more.
         attempt: 1 for the first try.
+        job_id: Of the job that handed this version in last.
         replaces: Blob and text keys of the version that this one replaces; see `Ledger.unreferenced`.
     """
 
@@ -245,6 +246,7 @@ class WorkItem:
     attempt: int
     metadata: Metadata
     labels: Labels = ()
+    job_id: str = ""
     replaces: tuple[str, ...] = ()
 
 
