@@ -33,6 +33,8 @@ _REASONS: Mapping[str, DocumentError] = {
     "nested": UnsupportedDocumentError("This is an archive inside of an archive: submit it by itself."),
     "packing": UnsupportedDocumentError("The archive packs this file in a way that is not read; pack it as usual."),
     "damaged": MalformedDocumentError("The file is damaged in the archive and cannot be unpacked."),
+    "outside": UnsupportedDocumentError("This is no file of the folder that is synchronised, but a way out of it."),
+    "refused": MalformedDocumentError("The store refuses to hand out this file; check what its credentials may read."),
     "archive": MalformedDocumentError(
         "The archive is damaged, cut short or empty; files before the damage were taken."
     ),
@@ -93,6 +95,10 @@ class Intake:
             else:
                 yield self._submission(tenant, document, self._keep(document.content))
 
+    def unreadable(self, tenant: str, document: NewDocument, reason: str) -> Submission:
+        """The submission of a file that could not be read; it ends as failed."""
+        return self._submission(tenant, document, (f"{_UNREADABLE}{reason}", 0, ""))
+
     def _members(self, tenant: str, archive: NewDocument, strict: bool) -> Iterator[Submission]:
         limits = self._settings.ingest
         try:
@@ -107,9 +113,9 @@ class Intake:
             if strict:
                 raise
             reason = "archive-size" if isinstance(error, ArchiveTooLargeError) else "archive"
-            yield self._submission(tenant, archive, (_UNREADABLE + reason, 0, ""))
+            yield self.unreadable(tenant, archive, reason)
         except _UnreadableError as error:
-            yield self._submission(tenant, archive, (f"{_UNREADABLE}{error}", 0, ""))
+            yield self.unreadable(tenant, archive, str(error))
 
     def _keep_member(self, member: Member) -> tuple[str, int, str]:
         if member.content is None:

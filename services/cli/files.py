@@ -4,12 +4,11 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import typer
 
-from indexing.convert.sniff import EXTENSIONS
-from services.archives import is_archive
+from services.listing import is_readable
 
 HIDDEN, UNSUPPORTED, LINKED, CLOSED = "hidden", "unsupported ending", "link to a folder", "folder that cannot be read"
 
@@ -46,11 +45,6 @@ def find(paths: Sequence[Path], *, leave_out: Path) -> Found:
             else:
                 files[file] = None
     return Found(tuple(files), skipped)
-
-
-def is_readable(name: str) -> bool:
-    """Whether a file of this name is taken from a folder: some converter reads it, or it is an archive."""
-    return PurePath(name).suffix.lower() in EXTENSIONS or is_archive(name)
 
 
 def absolute(path: Path) -> Path:

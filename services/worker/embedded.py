@@ -32,6 +32,7 @@ class EmbeddedWorker:
         self._turns = {role: Turns(role, work, poll_s=settings.poll_s) for role, work in runtime.turns.items()}
         for role, turns in self._turns.items():
             register_turns(self._app, role, turns)
+        runtime.nudge = self.nudge
         self._celery: CeleryWorker | None = None
         self._thread: threading.Thread | None = None
         self._stopped = True

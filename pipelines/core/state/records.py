@@ -188,8 +188,8 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing of the job is queued or running any more."""
-        return self.counts[ItemStatus.QUEUED] + self.counts[ItemStatus.RUNNING] == 0
+        """Whether nothing of the job is queued or running any more, and no source still brings it documents."""
+        return self.finished_at is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

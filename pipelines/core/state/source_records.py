@@ -6,7 +6,12 @@ from datetime import datetime
 from enum import StrEnum
 
 from pipelines.core.access import Labels
+from pipelines.core.errors import ConflictError
 from pipelines.core.state.records import Metadata, Submission
+
+
+class SyncEndedError(ConflictError):
+    """A sync that nobody wants any more: the source was deleted, another worker took it, or its job was cancelled."""
 
 
 class SourceStatus(StrEnum):

@@ -15,7 +15,7 @@ from pipelines.core.state import jobs, seen
 from pipelines.core.state.database import Database
 from pipelines.core.state.owners import is_dead
 from pipelines.core.state.records import Metadata
-from pipelines.core.state.source_records import ReadFile, SeenFile, Source, SourceStatus, SyncItem
+from pipelines.core.state.source_records import ReadFile, SeenFile, Source, SourceStatus, SyncEndedError, SyncItem
 from pipelines.core.state.submit import clean, clean_metadata
 from pipelines.core.state.tables import SourceRow, visible
 
@@ -201,7 +201,7 @@ class Sources:
         The others are noted as still there.
 
         Raises:
-            ConflictError: the lease was lost.
+            SyncEndedError: the lease was lost.
         """
         with self._database.write() as session:
             row = _leased(session, item)
@@ -212,13 +212,15 @@ class Sources:
         """Records documents of files that were read, and that these were: both or neither.
 
         Raises:
-            ConflictError: the lease was lost, the sync's job was cancelled, or a document belongs to readers with other
-                labels, or to another source of that name.
+            SyncEndedError: the lease was lost, or the sync's job was cancelled.
+            ConflictError: a document belongs to readers with other labels.
         """
         with self._database.write() as session:
             row = _leased(session, item)
             assert row.job_id is not None
-            job = jobs.open_to(session, item.tenant, row.job_id)
+            job = jobs.locked(session, item.tenant, row.job_id)
+            if job.cancelled_at is not None:
+                raise SyncEndedError("The job of this sync was cancelled.")
             seen.accept(session, item, job, files, self._clock())
             row.added += sum(not read.known for read in files)
             row.changed += sum(read.known for read in files)
@@ -229,7 +231,7 @@ class Sources:
         Call it again until that is none, and only after all of the source was listed.
 
         Raises:
-            ConflictError: the lease was lost.
+            SyncEndedError: the lease was lost.
         """
         with self._database.write() as session:
             row = _leased(session, item)
@@ -374,7 +376,7 @@ def _held(session: Session, item: SyncItem) -> SourceRow | None:
 def _leased(session: Session, item: SyncItem) -> SourceRow:
     row = _held(session, item)
     if row is None:
-        raise ConflictError("The source was deleted, or another worker has taken it.")
+        raise SyncEndedError("The source was deleted, or another worker has taken it.")
     return row
 
 
