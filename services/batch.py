@@ -104,7 +104,8 @@ class _Turn:
         look_at = 0.0
         while not self._stop.is_set() and self._away is None:
             room = self._concurrency - len(self._held)
-            if room and time.monotonic() >= look_at and not any(item.alone for item in self._held.values()):
+            due = not self._held or time.monotonic() >= look_at
+            if room and due and not any(item.alone for item in self._held.values()):
                 claimed = await self._claim(room)
                 look_at = time.monotonic() + LOOK_S if len(claimed) < room else 0.0
             if not self._held:

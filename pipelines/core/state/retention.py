@@ -15,6 +15,9 @@ from pipelines.core.state.submit import OPEN
 from pipelines.core.state.tables import AnswerRow, BatchQuestionRow, DocumentRow, JobItemRow, JobRow, SourceRow, TurnRow
 
 
+FOR_EVER_DAYS = 36_500.0
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -99,7 +102,7 @@ class Retention:
             return _forget(session, limit, JobRow.kind == ANSWERS, JobRow.created_at < before, kept)
 
     def _before(self, keep_days: float) -> datetime:
-        return self._clock() - timedelta(days=keep_days)
+        return self._clock() - timedelta(days=min(keep_days, FOR_EVER_DAYS))
 
 
 def _forget(session: Session, limit: int, kind: ColumnElement[bool], old: ColumnElement[bool], *kept: Any) -> int:

@@ -30,7 +30,7 @@ class Parts:
 
     def another(self, **state: float) -> Sweeper:
         return Sweeper(
-            Settings(state=StateSettings(**state)),  # type: ignore[arg-type]
+            Settings(state=StateSettings(**state)),
             ledger=self.ledger,
             retention=Retention(self.database),
             blobs=self.blobs,
