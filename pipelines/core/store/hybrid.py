@@ -147,7 +147,7 @@ class HybridStore(ABC):
                 scores[each] = scores.get(each, 0.0) + vote
         records = {each.id: each for group in (direct, *inside) for each in group}
         order = rrf.best({each: scores[each] for each in records}, limit)
-        hits = _newest([records[each] for each in order], scores)
+        hits = _newest([records[each] for each in order], scores, filter)
         return hits, len(direct) == len(wanted) and len(hits) == len(order)
 
     def _rankings(
@@ -348,9 +348,9 @@ def _ranked(plan: Sequence[Weighted], found: Sequence[Sequence[Found]]) -> list[
     ]
 
 
-def _newest(records: Sequence[Found], scores: dict[str, float]) -> list[Hit]:
-    """Hits in the given order, without passages of a document's older revision."""
-    passages = [(payload.decode(each.payload), each) for each in records]
+def _newest(records: Sequence[Found], scores: dict[str, float], filter: Filter) -> list[Hit]:
+    """Hits in the given order, without passages of a document's older revision, and without labels of others."""
+    passages = [(payload.decode(each.payload, filter.labels), each) for each in records]
     newest: dict[str, int] = {}
     for passage, each in passages:
         revision = each.payload[payload.REVISION]

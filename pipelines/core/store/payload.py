@@ -92,9 +92,16 @@ def encode(item: EmbeddedPassage) -> dict[str, Any]:
     }
 
 
-def decode(payload: Mapping[str, Any]) -> Passage:
-    """The passage that `encode` was given."""
-    return Passage.model_validate_json(payload[BODY])
+def decode(payload: Mapping[str, Any], reader: Labels | None = None) -> Passage:
+    """The passage that `encode` was given.
+
+    Args:
+        reader: Access labels of whoever it is for: of the passage's own only these are told; `None`: all.
+    """
+    passage = Passage.model_validate_json(payload[BODY])
+    if reader is None or set(passage.labels) <= set(reader):
+        return passage
+    return passage.model_copy(update={"labels": tuple(label for label in passage.labels if label in reader)})
 
 
 def access(labels: Labels) -> list[str]:

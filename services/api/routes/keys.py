@@ -6,14 +6,14 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from pipelines.core.access import MAX_LABELS, Principal, Scope
+from pipelines.core.access import Principal, Scope
 from pipelines.core.errors import ForbiddenError
 from pipelines.core.state import ApiKey, Keys
 from services.api.auth import Admin
 from services.api.context import Ctx
 from services.api.gatekeeper import BOOTSTRAP
 from services.api.problems import responses
-from services.api.schemas import MAX_INT32, Body, Exchangeable
+from services.api.schemas import MAX_INT32, AccessLabels, Body, Exchangeable
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 
@@ -25,7 +25,7 @@ class NewKey(Body):
 
     name: Annotated[str, Field(min_length=1, max_length=200, description="To tell it from others.")]
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=10)]
-    labels: Annotated[list[str], Field(max_length=MAX_LABELS)] | None = Field(
+    labels: AccessLabels | None = Field(
         None, description="Access labels that it holds. With none of them it sees only documents without labels."
     )
     rate_per_minute: int | None = Field(None, ge=1, le=MAX_INT32, description="Requests a minute.")
