@@ -14,7 +14,6 @@ from pipelines.core.state.records import DocumentStatus, ItemStatus
 from pipelines.core.state.submit import OPEN
 from pipelines.core.state.tables import AnswerRow, BatchQuestionRow, DocumentRow, JobItemRow, JobRow, SourceRow, TurnRow
 
-
 FOR_EVER_DAYS = 36_500.0
 
 
