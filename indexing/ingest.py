@@ -13,7 +13,7 @@ from indexing.convert import FileConverter
 from indexing.embed import PassageEmbedder
 from indexing.read import DocumentReader
 from indexing.split import PassageSplitter, Splitter
-from indexing.stream import Observer, Stream, Submission
+from indexing.stream import Observer, Stream, Submission, Wanted
 from indexing.write import IngestSummary, PassageWriter
 from pipelines.core.blobs import BlobStore
 from pipelines.core.encoders import Encoder
@@ -37,15 +37,20 @@ def build_ingest_pipeline(
     return pipeline
 
 
-def ingest(pipeline: Pipeline, submissions: Iterable[Submission], observer: Observer) -> IngestSummary:
+def ingest(
+    pipeline: Pipeline, submissions: Iterable[Submission], observer: Observer, wanted: Wanted | None = None
+) -> IngestSummary:
     """Indexes documents, telling the observer of each as it ends: indexed, or rejected with a reason.
 
     Ingesting the same version again changes nothing and resumes where an interrupted run stopped.
 
+    Args:
+        wanted: Keeps off whoever lost a document to another process; without it there is none.
+
     Raises:
         StrataError: the index or the state could not be used; documents not yet told of are untouched.
     """
-    data = {"convert": {"submissions": Stream(submissions)}, "write": {"observer": observer}}
+    data = {"convert": {"submissions": Stream(submissions)}, "write": {"observer": observer, "wanted": wanted}}
     try:
         summary: IngestSummary = pipeline.run(data)["write"]["summary"]
     except PipelineRuntimeError as error:

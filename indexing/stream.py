@@ -1,6 +1,6 @@
 """What flows through the document path: lazily, so that memory is bounded whatever is ingested."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Self, TypeVar
 
@@ -127,3 +127,7 @@ def rejected(submission: Submission, error: Exception) -> Rejected:
 
 Observer = Callable[[Outcome], None]
 """Hears of each document as it ends: the ledger, a progress bar. Must not raise."""
+
+Wanted = Callable[[Sequence[Submission]], Collection[str]]
+"""Asked right before documents are published or withdrawn: the ids of those that this process still holds. Of others,
+which somebody else has taken over or nobody wants any more, nothing is changed and nothing is told."""

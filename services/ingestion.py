@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 
+from indexing.identity import text_name
 from indexing.stream import Indexed, Outcome, Wanted
 from indexing.stream import Submission as PipelineSubmission
 from pipelines.core.access import Labels
@@ -141,7 +142,14 @@ class Ingestion:
             observer(item, outcome)
 
         def wanted(submissions: Sequence[PipelineSubmission]) -> frozenset[str]:
-            return self._fence.wanted(submissions, build=build, shift=shift, stop=stop)
+            items = [item for each in submissions if (item := shift.held(each.document_id))]
+            tokens = self._fence.wanted(items, build=build, stop=stop)
+            for item in items:
+                if item.token not in tokens:
+                    shift.end(item.document_id)
+                    self._ledger.release(item)
+                    self._drop((TEXTS + text_name(item.document_id, item.fingerprint),) if self._deleted(item) else ())
+            return frozenset(item.document_id for item in items if item.token in tokens)
 
         with shift.keep_leases():
             # Again and again: a document may have been submitted anew while it was worked on, or deleted.

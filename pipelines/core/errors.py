@@ -134,6 +134,16 @@ class DocumentTimeoutError(DocumentError):
     retryable = True
 
 
+class DocumentReplacedError(DocumentError):
+    """What was prepared of a document went out of the index before it could be shown."""
+
+    code = "document_replaced"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("The document was replaced or deleted while it was indexed.")
+
+
 class WorkerLostError(DocumentError):
     """The process that prepared the document died; a document that kills every worker must end as failed."""
 

@@ -217,7 +217,7 @@ def test_a_version_that_fails_leaves_the_old_one(path: Ingest, monkeypatch: pyte
 def test_a_crash_before_publishing_embeds_nothing_again(path: Ingest) -> None:
     publish = path.store.publish
 
-    def crash(_: object) -> int:
+    def crash(*_: object) -> int:
         raise IndexUnavailableError("the index went away")
 
     path.store.publish = crash  # type: ignore[method-assign]
@@ -270,7 +270,7 @@ def test_a_document_deleted_while_it_is_indexed_does_not_stop_the_others(path: I
     summary = path.ingest(path.submission("gone.md", "Gone."), path.submission("a.md", "Stays."))
     assert (summary.indexed, summary.failed) == (1, 1)
     (rejected,) = (outcome for outcome in path.outcomes if isinstance(outcome, Rejected))
-    assert (rejected.submission.name, rejected.error.code) == ("gone.md", "conflict")
+    assert (rejected.submission.name, rejected.error.code) == ("gone.md", "document_replaced")
 
 
 def test_many_tiny_documents(folder: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from indexing.convert import FileConverter
 from indexing.ingest import build_ingest_pipeline, ingest
-from indexing.stream import Indexed, Outcome
+from indexing.stream import Indexed, Outcome, Wanted
 from indexing.stream import Submission as PipelineSubmission
 from pipelines.core.blobs import FolderBlobs
 from pipelines.core.errors import (
@@ -72,13 +72,15 @@ class Service:
             fingerprint=self.encoder.fingerprint,
         )
 
-    def _run(self, submissions: Iterable[PipelineSubmission], observer: Callable[[Outcome], None]) -> None:
+    def _run(
+        self, submissions: Iterable[PipelineSubmission], observer: Callable[[Outcome], None], wanted: Wanted
+    ) -> None:
         def watched() -> Iterator[PipelineSubmission]:
             for submission in submissions:
                 self.before(submission)
                 yield submission
 
-        ingest(self.pipeline, watched(), observer)
+        ingest(self.pipeline, watched(), observer, wanted)
 
     def accept(self, **texts: str | bytes) -> Job:
         documents = [
