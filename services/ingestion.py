@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 
+from opentelemetry.trace import get_current_span
+
 from indexing.identity import text_name
 from indexing.stream import Indexed, Outcome, Wanted
 from indexing.stream import Submission as PipelineSubmission
@@ -22,6 +24,7 @@ from pipelines.core.errors import (
 from pipelines.core.settings import Settings
 from pipelines.core.state import DocumentStatus, Job, Ledger, Once, Submission, WorkItem, digest, owner_id
 from pipelines.core.store import Store
+from pipelines.core.tracing import note
 from services.fence import Fence
 from services.ingest_watch import IngestWatch
 from services.intake import Intake, NewDocument, refusal
@@ -89,7 +92,9 @@ class Ingestion:
         """
         submissions = list(self._intake.submissions(tenant, documents, strict=strict))
         once = None if key is None else Once(key, digest(map(_handed_in, submissions)))
-        return self._ledger.accept(tenant, submissions, labels=labels, once=once)
+        job = self._ledger.accept(tenant, submissions, labels=labels, once=once)
+        note(get_current_span(), {"strata.job_id": job.id, "strata.documents": job.total})
+        return job
 
     def work(
         self,
