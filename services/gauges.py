@@ -67,7 +67,7 @@ def _batches(counts: Mapping[QuestionStatus, int]) -> Metric:
 def _workers(fleet: Fleet) -> list[Metric]:
     workers = fleet.workers()
     alive = {role: sum(role in worker.roles for worker in workers) for role in ROLES}
-    busy = {role: sum(role in worker.roles and worker.busy for worker in workers) for role in ROLES}
+    busy = {role: sum(role in worker.busy for worker in workers) for role in ROLES}
     return [
         _each("strata_workers", "Worker processes that were heard of lately.", "role", alive),
         _each("strata_workers_busy", "Those of them that are at work.", "role", busy),

@@ -1,15 +1,19 @@
 """A Celery worker inside this process, for the mode in which nothing needs to be installed."""
 
+import asyncio
 import logging
 import threading
 import time
 import uuid
+from contextlib import suppress
 
+from pipelines.core.errors import StrataError
 from pipelines.core.settings import Role
 from services.queue.app import build_app
 from services.queue.names import queue_name, task_name
 from services.runtime import Runtime
 from services.worker.celery import CeleryWorker
+from services.worker.presence import Presence
 from services.worker.tasks import register_turns
 from services.worker.turns import Turns
 
@@ -29,7 +33,13 @@ class EmbeddedWorker:
         settings = runtime.settings.queue
         self._prefix = f"{settings.prefix}-{uuid.uuid4().hex[:8]}"
         self._app = build_app(settings, roles=runtime.turns, prefix=self._prefix)
-        self._turns = {role: Turns(role, work, poll_s=settings.poll_s) for role, work in runtime.turns.items()}
+        self._runtime = runtime
+        self._turns = {
+            role: Turns(role, work, poll_s=settings.poll_s, on_change=self._changed)
+            for role, work in runtime.turns.items()
+        }
+        self._presence: Presence | None = None
+        self._present: asyncio.Task[None] | None = None
         for role, turns in self._turns.items():
             register_turns(self._app, role, turns)
         runtime.nudge = self.nudge
@@ -67,6 +77,7 @@ class EmbeddedWorker:
         self._thread.start()
         if not self._celery.ready.wait(READY_S):
             raise RuntimeError("the embedded worker did not start")
+        self._runtime.loop.run(self._appear())
         for turns in self._turns.values():
             turns.start()
 
@@ -89,6 +100,7 @@ class EmbeddedWorker:
         if self._celery is None or self._thread is None:
             return
         end = time.monotonic() + timeout_s
+        self._runtime.loop.run(self._disappear())
         # The controller waits for the running tasks, so its stop has a thread of its own.
         stopper = threading.Thread(target=self._celery.stop, name="strata-worker-stop", daemon=True)
         stopper.start()
@@ -101,3 +113,24 @@ class EmbeddedWorker:
             logger.warning(
                 "the batch being worked on did not end within %g s; it is resumed at the next start", timeout_s
             )
+
+    # --- How others see it -----------------------------------------------------------------------------------------
+
+    async def _appear(self) -> None:
+        self._presence = Presence(
+            beat=lambda busy: self._runtime.fleet.beat(self._turns, busy),
+            busy=lambda: frozenset(role for role, turns in self._turns.items() if turns.busy),
+        )
+        self._present = asyncio.ensure_future(self._presence.run())
+
+    async def _disappear(self) -> None:
+        self._presence = None
+        if self._present is not None:
+            self._present.cancel()
+            await asyncio.wait([self._present])
+            with suppress(StrataError):  # then it is soon not heard of any more
+                await asyncio.to_thread(self._runtime.fleet.gone)
+
+    def _changed(self) -> None:
+        if (presence := self._presence) is not None:
+            presence.change()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.core.errors import StrataError
+from pipelines.core.settings import Role
 
 TOUCH_S = 2.0
 SILENT_S = 15.0
@@ -33,10 +34,10 @@ class Presence:
     """Tells the fleet every few seconds what this worker does, and soon when that changes.
 
     Args:
-        beat: Tells it; takes whether the worker is busy.
+        beat: Tells it; takes the roles in which the worker is busy.
     """
 
-    def __init__(self, beat: Callable[[bool], None], busy: Callable[[], bool]) -> None:
+    def __init__(self, beat: Callable[[frozenset[Role]], None], busy: Callable[[], frozenset[Role]]) -> None:
         self._beat, self._busy = beat, busy
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -47,7 +48,7 @@ class Presence:
 
     async def run(self) -> None:
         """Runs until it is cancelled."""
-        told: bool | None = None
+        told: frozenset[Role] | None = None
         told_at = 0.0
         while True:
             busy = self._busy()

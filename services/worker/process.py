@@ -96,7 +96,7 @@ class _Process:
     async def _make_presence(self) -> Presence:
         presence = Presence(
             beat=lambda busy: self._runtime.fleet.beat(self._roles, busy),
-            busy=lambda: any(turns.busy for turns in self._turns.values()),
+            busy=lambda: frozenset(role for role, turns in self._turns.items() if turns.busy),
         )
         await self._keep(presence.run())
         return presence

@@ -307,5 +307,5 @@ def test_a_batch_waits_for_a_worker(batches: Batches, database: Database, clock:
     fleet = Fleet(database, clock=clock)
     fleet.beat(["answers", "ingest"], worker=ELSEWHERE)
     assert batches.job(job.id, TENANT).state is JobState.QUEUED
-    fleet.beat(["answers", "ingest"], busy=True, worker=ELSEWHERE)
+    fleet.beat(["answers", "ingest"], busy=["answers"], worker=ELSEWHERE)
     assert batches.job(job.id, TENANT).detail == "The one answers worker is busy."

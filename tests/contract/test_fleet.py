@@ -24,9 +24,9 @@ def test_the_last_beat_counts(fleet: Fleet, clock: Clock) -> None:
     fleet.beat(["ingest"])
     started = fleet.workers()[0].started_at
     clock.move(5)
-    fleet.beat(["ingest", "sync"], busy=True)
+    fleet.beat(["ingest", "sync"], busy=["sync"])
     (worker,) = fleet.workers()
-    assert (worker.roles, worker.busy, worker.started_at) == (("ingest", "sync"), True, started)
+    assert (worker.roles, worker.busy, worker.started_at) == (("ingest", "sync"), ("sync",), started)
     assert worker.seen_at > started
 
 

@@ -28,12 +28,12 @@ class Worker:
 
     Attributes:
         id: Its `owner_id`, as on the leases that it holds.
-        busy: Whether it is at work, so that new work waits.
+        busy: Those of its roles in which it is at work, so that new work waits.
     """
 
     id: str
     roles: tuple[str, ...]
-    busy: bool
+    busy: tuple[str, ...]
     started_at: datetime
     seen_at: datetime
 
@@ -50,11 +50,12 @@ class Fleet:
     def __init__(self, database: Database, *, clock: Callable[[], datetime] = _utc_now) -> None:
         self._database, self._clock = database, clock
 
-    def beat(self, roles: Iterable[Role], busy: bool = False, *, worker: str | None = None) -> None:
+    def beat(self, roles: Iterable[Role], busy: Iterable[Role] = (), *, worker: str | None = None) -> None:
         """Says that a worker lives; call it every few seconds, and at once when `busy` changes.
 
         Args:
             roles: What it does; the last beat counts.
+            busy: Those of them in which it is at work.
             worker: Its id; this process by default.
         """
         now = self._clock()
@@ -63,7 +64,7 @@ class Fleet:
             if row is None:
                 self._forget(session, now)
                 row = WorkerRow(id=worker or owner_id(), started_at=now)
-            row.roles, row.busy, row.seen_at = sorted(set(roles)), busy, now
+            row.roles, row.busy, row.seen_at = sorted(set(roles)), sorted(set(busy)), now
             session.add(row)
 
     def gone(self, *, worker: str | None = None) -> None:
@@ -86,7 +87,7 @@ def heard(session: Session, now: datetime, role: Role | None = None) -> list[Wor
     """Workers that were heard of within `HEARD_S`, without those of this host that are known to be dead."""
     statement = select(WorkerRow).where(WorkerRow.seen_at >= now - timedelta(seconds=HEARD_S)).order_by(WorkerRow.id)
     return [
-        Worker(id=row.id, roles=tuple(row.roles), busy=row.busy, started_at=row.started_at, seen_at=row.seen_at)
+        Worker(id=row.id, roles=tuple(row.roles), busy=tuple(row.busy), started_at=row.started_at, seen_at=row.seen_at)
         for row in session.scalars(statement)
         if (role is None or role in row.roles) and not is_dead(row.id)
     ]
@@ -97,6 +98,6 @@ def why_waiting(session: Session, now: datetime, role: Role) -> str | None:
     workers = heard(session, now, role)
     if not workers:
         return f"No {role} worker is running."
-    if not all(worker.busy for worker in workers):
+    if not all(role in worker.busy for worker in workers):
         return None
     return f"All {len(workers)} {role} workers are busy." if len(workers) > 1 else f"The one {role} worker is busy."

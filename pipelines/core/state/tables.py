@@ -384,6 +384,6 @@ class WorkerRow(Base):
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
     roles: Mapped[list[str]] = mapped_column(JSON)
-    busy: Mapped[bool] = mapped_column(default=False)
+    busy: Mapped[list[str]] = mapped_column(JSON)
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]

@@ -141,7 +141,7 @@ def upgrade() -> None:
         "workers",
         sa.Column("id", sa.String(length=255), nullable=False),
         sa.Column("roles", sa.JSON(), nullable=False),
-        sa.Column("busy", sa.Boolean(), nullable=False),
+        sa.Column("busy", sa.JSON(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id"),
