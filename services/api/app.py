@@ -16,7 +16,7 @@ from services.api.gatekeeper import Gatekeeper
 from services.api.life import Life
 from services.api.limits import BodyLimit
 from services.api.middleware import RequestScope
-from services.api.routes import answers, ask, documents, health, jobs, keys, search
+from services.api.routes import answers, ask, documents, health, jobs, keys, search, sources
 from services.api.schemas import NewTexts
 from services.loop import EventLoop
 from services.runtime import Runtime
@@ -77,7 +77,7 @@ def create_app(
     problems.install(app)
     admission.install(app, parts)
     docs.install(app)
-    for part in (ask, answers, search, documents, jobs, keys, health):
+    for part in (ask, answers, search, documents, sources, jobs, keys, health):
         app.include_router(part.router)
     app.openapi = _with_schemas(app.openapi)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app

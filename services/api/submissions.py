@@ -22,7 +22,7 @@ from pipelines.core.types import Scalar
 from services.api.limits import UnsupportedMediaTypeError
 from services.api.schemas import AccessLabels, Label, Metadata, NewText, NewTexts
 from services.archives import is_archive
-from services.ingestion import TITLE_KEY
+from services.submission import TITLE_KEY
 from services.intake import NewDocument
 
 SUFFIXES = {"markdown": (".md", ".markdown"), "text": (".txt", ".text"), "html": (".html", ".htm")}
@@ -112,7 +112,7 @@ def _files(form: FormData) -> list[NewDocument]:
     for at, file in enumerate(files):
         name = _label("files", PurePath((file.filename or "").replace("\\", "/")).name)
         source = _label("source", str(sources[at])) if sources else name
-        documents.append(NewDocument(file.file, name, source, _frozen(metadata[at]), labels[at]))
+        documents.append(NewDocument(file.file, name, source, frozen(metadata[at]), labels[at]))
     return documents
 
 
@@ -171,10 +171,11 @@ def _text(text: NewText) -> NewDocument:
     name = stem if stem.lower().endswith(suffixes) else stem + suffixes[0]
     source = text.source or text.name or f"text:{hashlib.sha256(content).hexdigest()[:32]}"
     metadata = {**text.metadata, **({TITLE_KEY: text.title} if text.title else {})}
-    return NewDocument(io.BytesIO(content), name, source, _frozen(metadata), access.labels(text.labels))
+    return NewDocument(io.BytesIO(content), name, source, frozen(metadata), access.labels(text.labels))
 
 
-def _frozen(metadata: Mapping[str, Scalar | list[Scalar]]) -> dict[str, Scalar | tuple[Scalar, ...]]:
+def frozen(metadata: Mapping[str, Scalar | list[Scalar]]) -> dict[str, Scalar | tuple[Scalar, ...]]:
+    """Metadata as documents have it."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in metadata.items()}
 
 

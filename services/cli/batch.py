@@ -88,6 +88,10 @@ class Batch:
             if waiting:
                 self._hand_in(waiting)
 
+    def follow(self, job_id: str) -> None:
+        """Takes the documents of a job, which may still grow, for ones of its own."""
+        self._jobs.append(self._runtime.ledger.job(job_id, self._tenant))
+
     def retry_failed(self) -> int:
         """Queues every failed document again; returns how many."""
         return self._runtime.ledger.retry_failed(self._tenant)

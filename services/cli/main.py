@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pipelines.core.errors import StrataError
-from services.cli import ask, config, doctor, documents, evaluate, ingest, keys, migrate, search, serve, worker
+from services.cli import ask, config, doctor, documents, evaluate, ingest, keys, migrate, search, serve, sync, worker
 from services.cli.context import GlobalOptions, installed_version
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("ingest")(ingest.ingest)
+app.command("sync")(sync.sync)
 app.command("ask")(ask.ask)
 app.command("search")(search.search)
 app.add_typer(documents.app)
