@@ -25,9 +25,8 @@ from pipelines.core.breaker import Breaker
 from pipelines.core.errors import ConfigurationError, InvalidRequestError, StateUnavailableError
 from pipelines.core.state.migrate import upgrade
 
-CONNECT_S = 5
-SILENT_S = 20
-"""A connection on which a server has acknowledged nothing for so long is given up."""
+POOL_S = 10
+"""How long a transaction waits for one of the connections, of which there are twenty at most."""
 
 BUSY_TIMEOUT_S = 30
 """How long a transaction waits for SQLite's one write lock. Ours take milliseconds; a backup may take longer."""
@@ -137,21 +136,22 @@ def _engine(address: str | URL) -> Engine:
                 raise ConfigurationError("state.url: SQLite needs a file; in memory nothing accepted would be durable")
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
             return create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
-        bounds = {}
-        if url.get_backend_name() == "postgresql":
-            bounds = {"connect_timeout": CONNECT_S, "tcp_user_timeout": SILENT_S * 1000, "keepalives_idle": SILENT_S}
-        return create_engine(
-            url,
-            connect_args=bounds,
-            pool_pre_ping=True,
-            pool_size=5,
-            max_overflow=15,
-            pool_timeout=BUSY_TIMEOUT_S,
-        )
+        return _server_engine(url)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigurationError(f"state.url is not an address that can be used: {error}") from error
     except OSError as error:
         raise StateUnavailableError(f"The folder of the state database cannot be made: {error}.") from error
+
+
+def _server_engine(url: URL) -> Engine:
+    pool: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": 15, "pool_timeout": POOL_S}
+    if url.get_driver_name() != "psycopg":
+        return create_engine(url, **pool)
+    from pipelines.core.state import postgres
+
+    engine = create_engine(url, connect_args=postgres.ARGUMENTS, **pool)
+    postgres.bound(engine)
+    return engine
 
 
 def _set_pragmas(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:

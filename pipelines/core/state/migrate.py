@@ -29,6 +29,7 @@ def upgrade(engine: Engine, writer: Engine) -> None:
             return
     with _alembic, writer.begin() as connection:
         if connection.dialect.name == "postgresql":
+            _be_patient(connection)
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
         if current_revision(connection) != REVISION:
             _run(connection)
@@ -40,6 +41,14 @@ def current_revision(connection: Connection) -> str | None:
         return None
     revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     return revision
+
+
+def _be_patient(connection: Connection) -> None:
+    """Bounds no statement of a migration: it may build an index over millions of rows, or wait for who does."""
+    driver = connection.connection.driver_connection
+    if hasattr(driver, "answer_s"):
+        driver.answer_s = float("inf")
+        connection.detach()  # closed at the end, not used again
 
 
 def _run(connection: Connection) -> None:
