@@ -130,7 +130,7 @@ class Feeder(threading.Thread):
 
 # --- Questions -------------------------------------------------------------------------------------------------------
 
-ANSWERED, INSUFFICIENT, DEGRADED = "answered", "insufficient_evidence", "degraded"
+REFUSED = "connection refused"
 LOST = "connection lost"
 LATE = "beyond the deadline"
 
@@ -140,7 +140,8 @@ class Asked:
     """A question and how it ended, in seconds of `time.monotonic`.
 
     Attributes:
-        ending: The answer's status, `retryable: CODE`, `connection lost` or what else came.
+        ending: The answer's status, `retryable: CODE`, `connection lost` in the middle, `connection refused` by a
+            server that is down, or what else came.
         right: Whether the answer holds the fact.
     """
 
@@ -208,8 +209,10 @@ class Questions:
             response = await client.post("/v1/ask", json=body)
         except httpx.TimeoutException:
             asked.ending = "no answer in time"
+        except httpx.ConnectError:
+            asked.ending = REFUSED
         except httpx.TransportError:
-            asked.ending = LOST  # its server was killed
+            asked.ending = LOST
         else:
             asked.ending = _ending(response)
             asked.right = response.status_code == 200 and str(litres(asked.number)) in response.text

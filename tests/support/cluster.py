@@ -27,7 +27,7 @@ from tests.support.slow_models import SlowModels
 
 ROOT = Path(__file__).parents[2]
 API = "api"
-WORKERS: dict[str, Sequence[Role]] = {"stages": ("plan", "prune", "cite"), "ingest": ("ingest",)}
+WORKERS: dict[str, Sequence[Role]] = {"stages": ("plan", "prune", "cite"), "ledger": ("ingest", "answers", "sync")}
 """Two processes for all roles: each one loads the encoder, which takes seconds."""
 
 TIMEOUT_S = 70.0
