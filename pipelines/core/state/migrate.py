@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, inspect, text
 
@@ -45,7 +46,7 @@ def current_revision(connection: Connection) -> str | None:
 
 def _be_patient(connection: Connection) -> None:
     """Bounds no statement of a migration: it may build an index over millions of rows, or wait for who does."""
-    driver = connection.connection.driver_connection
+    driver: Any = connection.connection.driver_connection
     if hasattr(driver, "answer_s"):
         driver.answer_s = float("inf")
         connection.detach()  # closed at the end, not used again
