@@ -23,6 +23,15 @@ def text_name(document_id: str, version: str) -> str:
     return f"{document_id}-{version}"
 
 
+def preparation(split: SplitSettings, encoder: str) -> list[object]:
+    """What shapes the passages of every document, for JSON.
+
+    Args:
+        encoder: `Encoder.fingerprint`.
+    """
+    return [LAYOUT, split.model_dump(), encoder]
+
+
 def document_version(
     content_sha256: str,
     name: str,
@@ -38,6 +47,6 @@ def document_version(
         encoder: `Encoder.fingerprint`.
         labels: Access labels.
     """
-    prepared = [LAYOUT, split.model_dump(), encoder]
+    prepared = preparation(split, encoder)
     facts = [content_sha256, name, sorted(metadata.items()), prepared, *([list(labels)] if labels else [])]
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()

@@ -29,9 +29,8 @@ from services.fence import Fence
 from services.ingest_watch import IngestWatch
 from services.intake import Intake, NewDocument, refusal
 from services.shift import CLAIM, Shift
+from services.submission import submission
 from services.sweep import DROP, TEXTS, UNUSED_S
-
-TITLE_KEY = "title"
 
 logger = logging.getLogger(__name__)
 
@@ -204,18 +203,7 @@ class Ingestion:
                 observer(item, error)
             else:
                 self._watch.begun(item)
-                title = item.metadata.get(TITLE_KEY)
-                yield PipelineSubmission(
-                    document_id=item.document_id,
-                    tenant=item.tenant,
-                    source=item.source,
-                    version=item.fingerprint,
-                    blob_key=item.blob_key,
-                    name=item.name,
-                    title=str(title) if title else None,
-                    metadata={key: value for key, value in item.metadata.items() if key != TITLE_KEY},
-                    labels=item.labels,
-                )
+                yield submission(item, item.document_id, item.fingerprint)
             item = next(items, None)
 
     def _unreadable(self, item: WorkItem) -> StrataError | None:

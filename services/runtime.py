@@ -26,6 +26,7 @@ from services.ingestion import Ingestion
 from services.intake import Intake
 from services.loop import EventLoop
 from services.metrics import Metrics
+from services.reindex import Reindexer
 from services.sweep import Sweeper
 from services.sync import Syncs
 from services.work import Nudge, Work
@@ -34,9 +35,8 @@ if TYPE_CHECKING:
     from haystack import Pipeline
 
     from indexing.convert import FileConverter
-    from indexing.stream import Outcome
+    from indexing.stream import Outcome, Wanted
     from indexing.stream import Submission as PipelineSubmission
-    from indexing.stream import Wanted
     from pipelines.cite import EncoderCiter
     from pipelines.core.tasks import Runner
     from pipelines.plan import ContextPlanner
@@ -193,8 +193,12 @@ class Runtime:
     @cached_property
     def _made_store(self) -> Store:
         """The index, not yet open. Kept while opening it fails: it knows for how long its server is left alone."""
-        schema = Schema(encoder=self.encoder.fingerprint, dim=self.encoder.dim)
-        return self._closing(make_store(self.settings.index, self.settings.data_dir, schema))
+        return self._closing(make_store(self.settings.index, self.settings.data_dir, self._schema))
+
+    @property
+    def _schema(self) -> Schema:
+        """What the index is to be built with."""
+        return Schema(encoder=self.encoder.fingerprint, dim=self.encoder.dim)
 
     @cached_property
     def converter(self) -> "FileConverter":
@@ -219,10 +223,24 @@ class Runtime:
     @cached_property
     def ingest_pipeline(self) -> "Pipeline":
         """The document path."""
+        return self._ingest_pipeline(self.store)
+
+    @cached_property
+    def reindexer(self) -> Reindexer:
+        """Builds the index anew. It opens the index whatever it was built with: use nothing else of this runtime."""
+        return Reindexer(
+            self.settings,
+            self.ledger.reindexes,
+            store=self._made_store,
+            schema=self._schema,
+            pipeline=self._ingest_pipeline,
+        )
+
+    def _ingest_pipeline(self, store: Store) -> "Pipeline":
         from indexing.ingest import build_ingest_pipeline
 
         return build_ingest_pipeline(
-            self.settings, converter=self.converter, blobs=self.blobs, encoder=self.encoder, store=self.store
+            self.settings, converter=self.converter, blobs=self.blobs, encoder=self.encoder, store=store
         )
 
     @cached_property

@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 from pipelines.core.errors import StrataError
-from services.cli import ask, config, doctor, documents, evaluate, ingest, keys, migrate, search, serve, sync, worker
+from services.cli import (
+    ask,
+    config,
+    doctor,
+    documents,
+    evaluate,
+    ingest,
+    keys,
+    migrate,
+    reindex,
+    search,
+    serve,
+    sync,
+    worker,
+)
 from services.cli.context import GlobalOptions, installed_version
 
 app = typer.Typer(
@@ -27,6 +41,7 @@ app.command("ask")(ask.ask)
 app.command("search")(search.search)
 app.add_typer(documents.app)
 app.add_typer(keys.app)
+app.command("reindex")(reindex.reindex)
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
 app.command("migrate")(migrate.migrate)

@@ -1,8 +1,8 @@
 """Shows how an ingest goes: a bar on a terminal, a line now and then elsewhere. Always on standard error."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from services.cli.render import console, duration, line
@@ -13,8 +13,8 @@ INTERVAL_S = 5.0
 class Progress(Protocol):
     """Hears of each document as it ends."""
 
-    def advance(self, passages: int = 0) -> None:
-        """Counts one more document, with the passages that it has."""
+    def advance(self, passages: int = 0, total: int | None = None) -> None:
+        """Counts one more document, with the passages that it has; `total` corrects how many there are."""
 
 
 @contextmanager
@@ -29,8 +29,22 @@ def progress(what: str, total: int, *, quiet: bool = False) -> Iterator[Progress
         yield _Lines(what, total)
 
 
+@contextmanager
+def following(what: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Shows the progress of something whose end moves: told of each document's passages, and of how many there are."""
+    with ExitStack() as stack:
+        shown: list[Progress] = []
+
+        def told(passages: int, total: int) -> None:
+            if not shown:
+                shown.append(stack.enter_context(progress(what, total, quiet=quiet)))
+            shown[0].advance(passages, total)
+
+        yield told
+
+
 class _Silent:
-    def advance(self, passages: int = 0) -> None:
+    def advance(self, passages: int = 0, total: int | None = None) -> None:
         pass
 
 
@@ -42,7 +56,8 @@ class _Lines:
         self._done = self._passages = 0
         self._first = self._told = time.monotonic()
 
-    def advance(self, passages: int = 0) -> None:
+    def advance(self, passages: int = 0, total: int | None = None) -> None:
+        self._total = total or self._total
         self._done += 1
         self._passages += passages
         now = time.monotonic()
@@ -95,8 +110,10 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def advance(self, passages: int = 0) -> None:
+    def advance(self, passages: int = 0, total: int | None = None) -> None:
         self._passages += passages
+        if total is not None:
+            self._progress.update(self._task, total=total)
         self._progress.advance(self._task)
         speed = self._progress.tasks[0].finished_speed or self._progress.tasks[0].speed
         parts = [f"{speed:.1f}/s" if speed else "", f"{self._passages:,} passages" if self._passages else ""]

@@ -107,19 +107,23 @@ class Reindexes:
             row.shadow, row.retired_at = shadow, None
             session.execute(delete(ReindexedRow).where(ReindexedRow.build != shadow))
 
-    def extend(self, run: Reindexing, lease_s: float, *, hold_s: float = 0.0) -> None:
+    def extend(self, run: Reindexing, lease_s: float) -> None:
         """Prolongs the lease.
-
-        Args:
-            hold_s: For how long nothing is to be published into the live collection, which `standing` tells.
 
         Raises:
             ConflictError: the lease was lost.
         """
         with self._database.write() as session:
-            row, now = self._held(session, run), self._clock()
-            row.lease_until = now + timedelta(seconds=lease_s)
-            row.held_until = now + timedelta(seconds=hold_s) if hold_s else None
+            self._held(session, run).lease_until = self._clock() + timedelta(seconds=lease_s)
+
+    def hold(self, run: Reindexing, hold_s: float) -> None:
+        """For so long nothing is to be published into the live collection, see `standing`; 0 ends it.
+
+        Raises:
+            ConflictError: the lease was lost.
+        """
+        with self._database.write() as session:
+            self._held(session, run).held_until = self._clock() + timedelta(seconds=hold_s)
 
     def swap(self, run: Reindexing, shadow: str) -> bool:
         """Retires the live collection and lets documents be as the shadow holds them, all at once.

@@ -14,5 +14,6 @@ def require_same(built: Schema, wanted: Schema, collection: str) -> None:
         raise IndexMismatchError(
             f"collection {collection!r} was built with encoder {built.encoder} ({built.dim} dimensions, layout "
             f"{built.layout}), the configuration has {wanted.encoder} ({wanted.dim} dimensions, layout "
-            f"{wanted.layout}): run `strata reindex`, which builds the new index beside this one and swaps at the end"
+            f"{wanted.layout}): run `strata reindex` with this configuration, which builds the index anew beside the "
+            "old one and swaps at the end; where that was done, this process still has the old configuration"
         )
