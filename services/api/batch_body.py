@@ -4,6 +4,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Self
 
 from fastapi.exceptions import RequestValidationError
@@ -142,6 +143,22 @@ class QuestionLines:
             raise RequestValidationError(self._problems[:MAX_PROBLEMS])
         if not self._count:
             raise InvalidRequestError("There is no question in this batch.")
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """Lines that are wrong as an error of Strata's own, for callers beyond HTTP.
+
+    Raises:
+        InvalidRequestError: they are; the first is named.
+    """
+    try:
+        yield
+    except RequestValidationError as error:
+        first, *others = error.errors()
+        place = ".".join(str(part) for part in first["loc"][1:])
+        more = f" (and {len(others)} more)" if others else ""
+        raise InvalidRequestError(f"{place}: {first['msg'].removeprefix('Value error, ')}{more}") from error
 
 
 def _found(error: ValidationError, *prefix: str | int) -> list[dict[str, Any]]:

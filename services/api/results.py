@@ -37,7 +37,7 @@ class Reader:
     async def lines(self, after: int, *, follow: bool) -> AsyncIterator[bytes]:
         """JSON lines."""
         async for result in self._results(after, follow=follow):
-            yield b"\n" if result is None else json.dumps(_fields(result)).encode() + b"\n"
+            yield b"\n" if result is None else json.dumps(fields_of_result(result)).encode() + b"\n"
 
     async def events(self, after: int, *, follow: bool) -> AsyncIterator[bytes]:
         """Server-sent events."""
@@ -45,7 +45,7 @@ class Reader:
             if result is None:
                 yield KEEPALIVE_COMMENT
             else:
-                data = json.dumps({"type": "result", "result": _fields(result)})
+                data = json.dumps({"type": "result", "result": fields_of_result(result)})
                 yield format_sse_event(event="result", data_str=data, id=str(result.ordinal))
         try:
             job = await self.check()
@@ -87,8 +87,8 @@ class Reader:
             return None
 
 
-def _fields(result: QuestionResult) -> dict[str, Any]:
-    """As `BatchResult` describes it. An answer is passed on as it was kept: it may be of an older Strata."""
+def fields_of_result(result: QuestionResult) -> dict[str, Any]:
+    """A result as `BatchResult` describes it. An answer is passed on as it was kept: it may be of an older Strata."""
     fields: dict[str, Any] = {"ordinal": result.ordinal, "custom_id": result.custom_id, "status": result.status.value}
     if result.answer is not None:
         fields["answer"] = result.answer

@@ -1,6 +1,7 @@
 """One ingest from the command line: hand files in, work them off, tell what became of each."""
 
 import hashlib
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from pipelines.core.access import Labels
 from pipelines.core.errors import StrataError
 from pipelines.core.state import Document, DocumentStatus, ItemStatus, Job, JobItem, WorkItem
 from pipelines.core.types import DEFAULT_TENANT, Scalar
-from services.cli.progress import Progress, progress
+from services.cli.progress import Progress, Waits, progress
 from services.intake import NewDocument
 
 if TYPE_CHECKING:
@@ -109,9 +110,13 @@ class Batch:
         """
         with progress("Indexing", self.waiting(), quiet=self._quiet) as shown:
             self._runtime.ingestion.work(lambda item, outcome: self._observe(item, outcome, shown))
+            waits = Waits(quiet=self._quiet)
             while self.waiting():  # a try that failed waits before the next; another process may hold some
+                for job in self._jobs[-1:]:
+                    waits.tell(self._runtime.ledger.job(job.id, self._tenant))
                 time.sleep(POLL_S)
                 self._runtime.ingestion.work(lambda item, outcome: self._observe(item, outcome, shown))
+        self._runtime.sweeper.sweep(threading.Event())
         return self._finished()
 
     def _hand_in(self, documents: Sequence[NewDocument]) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from pipelines.core.errors import StrataError
 from services.cli import (
+    answers,
     ask,
     config,
     doctor,
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.command("ingest")(ingest.ingest)
 app.command("sync")(sync.sync)
 app.command("ask")(ask.ask)
+app.command("answers")(answers.answers)
 app.command("search")(search.search)
 app.add_typer(documents.app)
 app.add_typer(keys.app)

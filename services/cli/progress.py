@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
+from pipelines.core.state import Job, JobState
 from services.cli.render import console, duration, line
 
 INTERVAL_S = 5.0
@@ -18,15 +19,15 @@ class Progress(Protocol):
 
 
 @contextmanager
-def progress(what: str, total: int, *, quiet: bool = False) -> Iterator[Progress]:
-    """Shows the progress of `total` documents until left."""
+def progress(what: str, total: int, *, quiet: bool = False, things: str = "documents") -> Iterator[Progress]:
+    """Shows the progress of `total` things until left."""
     if quiet or total == 0:
         yield _Silent()
     elif console(stderr=True).is_terminal:
-        with _Bar(what, total) as bar:
+        with _Bar(what, total, things) as bar:
             yield bar
     else:
-        yield _Lines(what, total)
+        yield _Lines(what, total, things)
 
 
 @contextmanager
@@ -43,6 +44,21 @@ def following(what: str, *, quiet: bool = False) -> Iterator[Callable[[int, int]
         yield told
 
 
+class Waits:
+    """Tells what a job waits for, whenever that changes."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._told: str | None = None
+
+    def tell(self, job: Job) -> None:
+        """Looks at a job."""
+        detail = job.detail if job.state in (JobState.WAITING, JobState.RETRYING) else None
+        if detail is not None and detail != self._told and not self._quiet:
+            line(f"{job.state.value}: {detail}", stderr=True)
+        self._told = detail
+
+
 class _Silent:
     def advance(self, passages: int = 0, total: int | None = None) -> None:
         pass
@@ -51,8 +67,8 @@ class _Silent:
 class _Lines:
     """At most one line in `INTERVAL_S` seconds."""
 
-    def __init__(self, what: str, total: int) -> None:
-        self._what, self._total = what, total
+    def __init__(self, what: str, total: int, things: str) -> None:
+        self._what, self._total, self._things = what, total, things
         self._done = self._passages = 0
         self._first = self._told = time.monotonic()
 
@@ -66,7 +82,7 @@ class _Lines:
         if now - self._told >= INTERVAL_S:
             self._told = now
             passed = f", {self._passages:,} passages" if self._passages else ""
-            line(f"{self._what}: {self._done}/{self._total} documents{passed}{self._speed(now)}", stderr=True)
+            line(f"{self._what}: {self._done}/{self._total} {self._things}{passed}{self._speed(now)}", stderr=True)
 
     def _speed(self, now: float) -> str:
         if self._done < 2 or now == self._first:
@@ -76,7 +92,7 @@ class _Lines:
 
 
 class _Bar:
-    def __init__(self, what: str, total: int) -> None:
+    def __init__(self, what: str, total: int, things: str) -> None:
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -92,7 +108,7 @@ class _Bar:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("documents"),
+            TextColumn(things),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
