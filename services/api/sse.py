@@ -14,6 +14,17 @@ HEARTBEAT_S = 15.0
 MEDIA_TYPE = "text/event-stream"
 
 
+def described(schema: str) -> dict[str, Any]:
+    """The OpenAPI content of a stream whose events hold this schema as JSON, as OpenAPI 3.2 describes such streams."""
+    data = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": {"$ref": f"#/components/schemas/{schema}"},
+    }
+    event = {"event": {"type": "string"}, "id": {"type": "string"}, "data": data}
+    return {MEDIA_TYPE: {"itemSchema": {"type": "object", "required": ["event", "data"], "properties": event}}}
+
+
 class ClientLeftError(Exception):
     """The client closed the connection before it had its answer."""
 

@@ -108,7 +108,7 @@ def get_batch(job_id: str, context: Ctx, caller: Asker) -> JobView:
             "at the end `finished`.",
             "content": {
                 "application/jsonl": {"itemSchema": {"$ref": "#/components/schemas/BatchResult"}},
-                sse.MEDIA_TYPE: {"itemSchema": {"$ref": "#/components/schemas/BatchResultEvent"}},
+                **sse.described("BatchResultEvent"),
             },
         },
         **responses(404, 503),

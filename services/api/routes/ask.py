@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1", tags=["questions"])
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The answer; or, as a stream, one event a step that ends with `answer` or `error`.",
-        "content": {sse.MEDIA_TYPE: {"itemSchema": {"$ref": "#/components/schemas/Event"}}},
+        "content": sse.described("Event"),
     }
 }
 

@@ -65,7 +65,7 @@ def get_job(
         200: {
             "description": "`progress` whenever the job changed, `item` for each document and whenever one changed, at "
             "the end `finished`.",
-            "content": {sse.MEDIA_TYPE: {"itemSchema": {"$ref": "#/components/schemas/JobEvent"}}},
+            "content": sse.described("JobEvent"),
         },
         **responses(404, 503),
     },
