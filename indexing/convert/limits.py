@@ -1,5 +1,6 @@
 """Guards that look at a file before a parser does: its size, what it unpacks to, what its XML declares."""
 
+import io
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,6 +15,8 @@ from pipelines.core.errors import (
 )
 
 MAX_MEMBERS = 100_000
+MAX_DIRECTORY_BYTES = 16 * 1024 * 1024
+"""Of a zip's directory, which `zipfile` reads and unpacks as a whole: 160 bytes for each member."""
 MAX_PROLOGUE_BYTES = 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 _XML_SUFFIXES = (".xml", ".rels", ".vml")
@@ -51,6 +54,20 @@ def check_size(path: Path, max_bytes: int) -> None:
         )
 
 
+class DirectoryFile(io.FileIO):
+    """A zip to be looked into: its directory is refused unread where it is larger than that of any document."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Reads.
+
+        Raises:
+            DocumentTooLargeError: so much at once can only be the directory.
+        """
+        if size is not None and size > MAX_DIRECTORY_BYTES:
+            raise DocumentTooLargeError(f"The file lists more than {MAX_MEMBERS} parts.")
+        return super().read(size)
+
+
 def check_archive(path: Path, max_unpacked_bytes: int) -> None:
     """Make sure that a zipped format can be unpacked safely. Reads the directory and the XML prologues only.
 
@@ -62,7 +79,7 @@ def check_archive(path: Path, max_unpacked_bytes: int) -> None:
         MalformedDocumentError: the archive is damaged or its XML declares entities.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with DirectoryFile(path) as file, zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             unpacked = sum(member.file_size for member in members)
             if unpacked > max_unpacked_bytes or len(members) > MAX_MEMBERS:

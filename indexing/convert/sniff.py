@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 
 from indexing.convert.base import SourceFile
 from indexing.convert.cleaning import SAMPLE_BYTES, encoding_of
+from indexing.convert.limits import DirectoryFile
 from pipelines.core.errors import (
     EmptyDocumentError,
     EncryptedDocumentError,
@@ -79,6 +80,7 @@ def detect(source: SourceFile) -> Format:
         EncryptedDocumentError: an Office file behind a password.
         EmptyDocumentError: nothing but zero bytes.
         MalformedDocumentError: a zipped format that cannot be opened.
+        DocumentTooLargeError: one of too many parts.
     """
     with source.path.open("rb") as stream:
         head = stream.read(SAMPLE_BYTES)
@@ -111,7 +113,7 @@ def _by_magic(path: Path, head: bytes, suffix: str) -> Format | None:
 
 def _inside_zip(path: Path) -> Format:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with DirectoryFile(path) as file, zipfile.ZipFile(file) as archive:
             names = archive.namelist()
             kind = b""
             if "mimetype" in names:

@@ -2,7 +2,9 @@
 
 import io
 import os
+import struct
 import time
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -111,6 +113,21 @@ def test_zip_bomb_is_refused_before_it_unpacks(tmp_path):
         pytest.raises(DocumentTooLargeError, match="unpacks to more than 8\\.0 MB"),
     ):
         strict.convert(SourceFile(path=path, name="bomb.docx"))
+
+
+def test_zip_of_a_million_parts_is_refused_before_they_are_listed(convert, tmp_path):
+    path = write_docx(tmp_path / "parts.docx", paragraph("x"))
+    data = path.read_bytes()
+    at, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+    directory = data[at:end] * (17 * MIB // (end - at))
+    path.write_bytes(
+        data[:at] + directory + struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 9, 9, len(directory), at, 0)
+    )
+    tracemalloc.start()
+    with pytest.raises(DocumentTooLargeError, match="more than 100000 parts"):
+        convert("parts.docx", path)
+    assert tracemalloc.get_traced_memory()[1] < 4 * MIB
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
