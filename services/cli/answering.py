@@ -170,14 +170,11 @@ class _Results:
             self._file = sys.stdout.buffer
             return self
         self._file = self._path.open("ab+")
-        self._file.seek(0)
-        whole = 0
-        for line in self._file:
-            if self._anew or not line.endswith(b"\n"):
-                break
-            self.last = self._ordinal(line, self.last + 1)
-            whole += len(line)
-        self._file.truncate(whole)
+        try:
+            self._file.truncate(0 if self._anew else self._whole())
+        except BaseException:
+            self._file.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -190,6 +187,17 @@ class _Results:
         """Adds a result."""
         self._file.write(json.dumps(fields_of_result(result)).encode() + b"\n")
         self._file.flush()
+
+    def _whole(self) -> int:
+        """Bytes of the lines that are whole."""
+        self._file.seek(0)
+        length = 0
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                break
+            self.last = self._ordinal(line, self.last + 1)
+            length += len(line)
+        return length
 
     def _ordinal(self, line: bytes, expected: int) -> int:
         try:

@@ -430,6 +430,26 @@ def test_what_a_killed_process_left_is_taken_up_at_once(service: Service) -> Non
     assert service.work() == 1
 
 
+def test_a_submission_that_broke_off_before_the_ledger_is_made_with_its_key_later(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def submit() -> Job:
+        return service.ingestion.accept(TENANT, [new("a.md", io.BytesIO(b"Text."))], key="mine")
+
+    accept = service.ledger.accept
+
+    def broken(*_: object, **__: object) -> Job:
+        monkeypatch.setattr(service.ledger, "accept", accept)
+        raise StateUnavailableError("away")
+
+    monkeypatch.setattr(service.ledger, "accept", broken)
+    with pytest.raises(StateUnavailableError):
+        submit()
+    first, again = submit(), submit()
+    assert (first.replayed, again.replayed, again.id) == (False, True, first.id)
+    assert service.work() == 1
+
+
 def test_deleting_what_is_not_there(service: Service) -> None:
     with pytest.raises(NotFoundError):
         service.ledger.delete_document("nothing", TENANT)
