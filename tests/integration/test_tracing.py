@@ -5,65 +5,17 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from pipelines.core import tracing
 from pipelines.core.errors import ConfigurationError
 from pipelines.core.settings import TelemetrySettings
 from services.tracing import exporting, traces_url
+from tests.support.collector import collector
 
 pytestmark = pytest.mark.network
-
-
-class Collector(ThreadingHTTPServer):
-    """Takes spans; `status` is its answer."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.status = 200
-        self.paths: list[str] = []
-        self.names: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Collector
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        batch = ExportTraceServiceRequest.FromString(body)
-        self.server.paths.append(self.path)
-        self.server.names.extend(
-            span.name for sent in batch.resource_spans for scope in sent.scope_spans for span in scope.spans
-        )
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-
-@contextmanager
-def collector() -> Iterator[Collector]:
-    server = Collector()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_spans_arrive_by_the_time_the_process_ends() -> None:
