@@ -37,10 +37,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", required=True)
     parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--documents", type=int, help="only the first ones of the corpus, for a quick look")
     parser.add_argument("--work-dir", type=Path, default=Path(".strata/evaluation"))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     evaluated = load(options.set, options.data, options.split)
+    if options.documents:
+        evaluated = evaluated.first(options.documents)
     items = evaluated.items[: options.questions]
     embedded = ask_embedded(evaluated, items, options.work_dir)
     distributed, receipts = ask_distributed(evaluated, items)

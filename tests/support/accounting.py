@@ -58,11 +58,16 @@ def account(cluster: Cluster, sources: Iterable[str], *, again_before: int = 0) 
     """
     wanted = set(sources)
     rows = [row for row in documents(cluster) if row["source"] in wanted]
-    ids = {row["id"]: row for row in rows}
+    return tally(len(wanted), rows, passages(cluster), written_again(cluster) - again_before)
+
+
+def tally(accepted: int, rows: list[dict[str, Any]], payloads: Iterable[dict[str, Any]], again: int) -> Account:
+    """The account of these rows of the ledger, from all passages of the index."""
+    ids = {row["id"] for row in rows}
     published: Counter[tuple[str, int]] = Counter()
     versions: dict[str, set[str]] = {}
     staged = 0
-    for payload in passages(cluster):
+    for payload in payloads:
         if payload["document_id"] not in ids:
             continue
         if "scope" not in payload:
@@ -74,15 +79,15 @@ def account(cluster: Cluster, sources: Iterable[str], *, again_before: int = 0) 
     indexed = [row for row in rows if row["status"] == "indexed"]
     failed = Counter(row["error_code"] for row in rows if row["status"] == "failed" and row["error_code"])
     return Account(
-        accepted=len(wanted),
+        accepted=accepted,
         indexed=len(indexed),
         failed=dict(failed),
-        lost=len(wanted) - len(indexed) - failed.total(),
+        lost=accepted - len(indexed) - failed.total(),
         passages=published.total(),
-        duplicated=sum(times - 1 for times in published.values()) + sum(len(found) - 1 for found in versions.values()),
+        duplicated=sum(published.values()) - len(published) + sum(len(found) - 1 for found in versions.values()),
         missing=sum(max(0, row["passages"] - held[row["id"]]) for row in indexed),
         staged=staged,
-        embedded_again=written_again(cluster) - again_before,
+        embedded_again=again,
     )
 
 
