@@ -1,6 +1,6 @@
 """Sends requests made from the service's own OpenAPI description, and has keys try everything of each other.
 
-Half of the requests carry a key of every scope, a quarter none though one is needed, a quarter none where none is needed.
+Half of the requests carry a key of every scope, a quarter none though one is needed, a quarter none where none is.
 No response may be a 5xx (but 504 to a deadline that the request set itself), have a status, media type, header or body
 that the description does not have, or come from behind a key without one. Then the tenant property test runs at length.
 
