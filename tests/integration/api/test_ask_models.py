@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from tests.support.api_server import ApiServer
-from tests.support.model_stub import Behaviour, Cut, Drop, Hang, ModelStub, Raw, Reply, Request, Status
+from tests.support.model_stub import Cut, Drop, Hang, ModelStub, Raw, Reply, Status
+from tests.support.stage_replies import replies
 
 pytestmark = [
     pytest.mark.network,
@@ -22,22 +23,6 @@ ATTACK = (
 )
 QUESTION = "When was the lighthouse of Brannoch built?"
 CLIENT_LEFT = 'strata_answers_total{status="client_left"}'
-
-
-def replies(request: Request) -> Behaviour:
-    """A model that does each small stage well."""
-    system, data = request.messages[0]["content"], json.loads(request.prompt)
-    if "prepare searches" in system:
-        return Reply(json.dumps({"standalone": data["question"], "queries": ["Brannoch lighthouse year"]}))
-    if "choose evidence" in system:
-        found = [
-            {"passage": passage["number"], "sentences": [int(number) for number in passage["sentences"]]}
-            for passage in data["passages"]
-        ]
-        return Reply(json.dumps({"keep": found, "answerable": True}))
-    sources = [source["number"] for source in data["sources"] if "1871" in source["text"]]
-    bindings = [{"claim": claim["number"], "sources": sources} for claim in data["claims"] if "1871" in claim["text"]]
-    return Reply(json.dumps({"bindings": bindings}))
 
 
 @pytest.fixture
