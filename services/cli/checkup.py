@@ -1,5 +1,6 @@
 """What `strata doctor` looks at. Each examination stands alone: one that fails does not hide the next."""
 
+import asyncio
 import platform
 import shutil
 import tempfile
@@ -12,7 +13,9 @@ from typing import Literal
 from pipelines.core.errors import ConflictError, StrataError
 from pipelines.core.settings import MIB, Settings
 from pipelines.core.state import DocumentStatus
+from services import checks
 from services.cli.context import installed_version
+from services.queue.connection import ping
 from services.runtime import Runtime
 
 PACKAGES = ("haystack-ai", "qdrant-edge-py", "qdrant-client", "sentence-transformers", "torch", "litellm", "celery")
@@ -49,6 +52,20 @@ def _examine(runtime: Runtime) -> Iterator[Finding]:
     if state.state != "wrong":
         yield _guarded("documents", lambda: _documents(runtime), "")
     yield _guarded("index", lambda: _index(runtime), "Check the `index` section, and that data_dir is this index's.")
+    yield _guarded("blobs", lambda: _looked("blobs", checks.blobs(runtime)), "Check the `blobs` section.")
+    if runtime.settings.distributed:
+        yield _guarded("queue", lambda: _queue(runtime), "Check queue.url and that Redis runs.")
+        yield _guarded("workers", lambda: _looked("workers", checks.workers(runtime)), "Check state.url.")
+
+
+def _looked(what: str, found: checks.Finding) -> Finding:
+    remedy = "" if found.ok else "Start what is missing with `strata worker ROLE`; until then the API does without."
+    return Finding(what, "ok" if found.ok else "note", found.detail, remedy)
+
+
+def _queue(runtime: Runtime) -> Finding:
+    asyncio.run(ping(runtime.settings.queue))
+    return Finding("queue", "ok", "Redis answers")
 
 
 def _guarded(what: str, look: Callable[[], Finding], remedy: str) -> Finding:

@@ -1,13 +1,16 @@
 """Connections to Redis from an event loop, every wait bounded."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
+from pipelines.core.errors import QueueUnavailableError
 from pipelines.core.settings import QueueSettings
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 CONNECTIONS = 8
+AGAIN_S = 0.5
 
 
 def connect(settings: QueueSettings, *, blocks_s: float = 0.0) -> "Redis":
@@ -31,8 +34,33 @@ def connect(settings: QueueSettings, *, blocks_s: float = 0.0) -> "Redis":
     return Redis.from_pool(pool)
 
 
+async def end(task: "asyncio.Task[None]") -> None:
+    """Ends a task that uses such a connection.
+
+    Told again and again: in an event loop that had no time for seconds, redis-py 8.1 was seen to swallow the first.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=AGAIN_S)
+
+
 def failures() -> tuple[type[Exception], ...]:
     """What a call raises when Redis does not do its part."""
     from redis.exceptions import RedisError
 
     return RedisError, OSError
+
+
+async def ping(settings: QueueSettings) -> None:
+    """Asks Redis for an answer, over a connection of its own.
+
+    Raises:
+        QueueUnavailableError: there is none.
+    """
+    redis = connect(settings)
+    try:
+        await redis.ping()
+    except failures() as error:
+        raise QueueUnavailableError(f"The queue could not be reached ({type(error).__name__}).") from None
+    finally:
+        await redis.aclose()
