@@ -152,9 +152,10 @@ def test_the_description_types_events_and_problems(api: ApiServer) -> None:
         "error",
     }
     ask = described["paths"]["/v1/ask"]["post"]["responses"]
-    assert ask["200"]["content"]["text/event-stream"]["itemSchema"] == {"$ref": "#/components/schemas/Event"}
+    event = ask["200"]["content"]["text/event-stream"]["itemSchema"]
+    assert event["properties"]["data"]["contentSchema"] == {"$ref": "#/components/schemas/Event"}
     assert ask["200"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Answer"}
-    assert {"413", "415", "422", "429", "500", "502", "503", "504"} <= set(ask)
+    assert {"401", "403", "413", "415", "422", "429", "500", "502", "503", "504"} <= set(ask)
     for path, operations in described["paths"].items():
         for operation in operations.values():
             for status, response in operation["responses"].items():
