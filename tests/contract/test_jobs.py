@@ -26,6 +26,7 @@ from pipelines.core.state import (
     WorkItem,
     digest,
 )
+from pipelines.core.state.tables import SourceRow
 from tests.support.clock import Clock
 
 TENANT = "default"
@@ -192,6 +193,21 @@ def test_a_job_grows_part_by_part(ledger: Ledger) -> None:
         ledger.accept(TENANT, [], job_id=job.id)
     with pytest.raises(NotFoundError):
         ledger.accept("other", [submission(4)], job_id=job.id)
+
+
+def test_a_job_whose_source_is_listed_is_not_finished(ledger: Ledger, database: Database, clock: Clock) -> None:
+    job = ledger.start_job(TENANT, "sync")
+    with database.write() as session:
+        source = SourceRow(id="s", tenant=TENANT, url="file:///x", url_sha256="0", metadata_={}, status="running")
+        source.job_id, source.queued_at, source.created_at = job.id, clock(), clock()
+        session.add(source)
+    listed = ledger.job(job.id, TENANT)
+    assert (listed.status, listed.finished, listed.finished_at) == (JobStatus.RUNNING, False, None)
+    with database.write() as session:
+        found = session.get(SourceRow, "s")
+        assert found is not None
+        found.status = "synced"
+    assert ledger.job(job.id, TENANT).finished
 
 
 def test_a_cancelled_job_takes_nothing_more(ledger: Ledger) -> None:

@@ -22,11 +22,11 @@ from pipelines.core.state.records import (
     Page,
     QuestionStatus,
 )
+from pipelines.core.state.source_records import SourceStatus
 from pipelines.core.state.tables import BatchQuestionRow, DocumentRow, JobItemRow, JobRow, SourceRow, covered
 
 ANSWERS = "answers"
 _ROLES: dict[str, Role] = {ANSWERS: "answers"}
-_RUNNING_SOURCES = ("queued", "running")
 
 
 @dataclass(slots=True)
@@ -244,7 +244,9 @@ def _retries(
 
 def _mark_growing(session: Session, ids: Sequence[str], tallies: dict[str, _Tally]) -> None:
     """A source that is being listed may still bring its job documents."""
-    statement = select(SourceRow.job_id).where(SourceRow.job_id.in_(ids), SourceRow.status.in_(_RUNNING_SOURCES))
+    statement = select(SourceRow.job_id).where(
+        SourceRow.job_id.in_(ids), SourceRow.status.in_((SourceStatus.QUEUED, SourceStatus.RUNNING))
+    )
     for job_id in session.scalars(statement) if ids else ():
         if job_id is not None:
             tallies[job_id].growing = True

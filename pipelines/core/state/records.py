@@ -188,7 +188,7 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing of the job is queued or running any more, and no source still brings it documents."""
+        """Whether nothing of the job is queued or running any more, and nothing more comes."""
         return self.finished_at is not None
 
 
