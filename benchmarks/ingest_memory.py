@@ -1,12 +1,10 @@
 """Memory of an ingest worker over time: one large text file, and many small ones.
 
-Embedding 500 MB takes hours on two cores, and no memory: a batch of passages is what the encoder sees at a time. So
-each case runs twice. With `hash` the whole of it goes through the real path — accepted, read, split, written to the
-index, published — and only the encoder is the tests' stand-in. With `real` the same begins with the real encoder and
-is stopped after `--seconds`; if the path before and behind it leaked, the line would rise.
-
-The index is the tests' stand-in for a Qdrant server, in a process that is not measured: a worker's memory is meant.
-With `--index embedded` the engine is in the worker, and holds what it has indexed.
+Embedding 500 MB takes hours on two cores, and no memory: the encoder sees a batch of passages at a time. So each case
+runs twice. `path` has all of it accepted, read, split, handed on in batches and published by the real worker, with an
+encoder that computes nothing and an index that keeps nothing: what is around these two. `real` is the same with the
+real encoder and the real client of an index server (the tests' stand-in, in a process that is not measured), stopped
+after `--seconds`: were it to leak, the line would rise.
 
 Printed for each run, from samples of the worker and the processes that it starts: what of its memory is its own
 (anonymous) and all that is resident (RSS, with the files that it maps), at the peak and as the line over time, in
@@ -23,18 +21,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
+from pipelines.core.encoders import Embeddings
 from pipelines.core.settings import IndexSettings, Settings
-from pipelines.core.types import DEFAULT_TENANT
+from pipelines.core.store import DocumentVersion, EmbeddedPassage
+from pipelines.core.types import DEFAULT_TENANT, Usage
 from services.intake import NewDocument
 from services.runtime import Runtime
-from tests.support.hash_encoder import HashEncoder
 from tests.support.qdrant_server import Qdrant
 
 MIB = 1024 * 1024
@@ -50,13 +50,12 @@ def main() -> None:
     parser.add_argument("--mb", type=int, default=500, help="size of the text file")
     parser.add_argument("--files", type=int, default=10_000, help="number of small files")
     parser.add_argument("--seconds", type=float, default=180.0, help="for a run with the real encoder")
-    parser.add_argument("--encoder", choices=("hash", "real", "both"), default="both")
-    parser.add_argument("--index", choices=("server", "embedded"), default="server")
+    parser.add_argument("--run", choices=("path", "real", "both"), default="both")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
-    parser.add_argument("--work", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
-        work(Path(arguments.work[0]), arguments.work[1], float(arguments.work[2]), arguments.work[3])
+        work(Path(arguments.work[0]), float(arguments.work[1]), arguments.work[2])
         return
     figures = []
     with tempfile.TemporaryDirectory() as root:
@@ -64,10 +63,9 @@ def main() -> None:
             folder = Path(root) / case
             folder.mkdir()
             write_text(folder, arguments.mb) if case == "text" else write_files(folder, arguments.files)
-            for encoder in ("hash", "real") if arguments.encoder == "both" else (arguments.encoder,):
-                with Qdrant() if arguments.index == "server" else nullcontext() as server:
-                    seconds = arguments.seconds if encoder == "real" else 0.0
-                    figures.append(watch(case, folder, encoder, seconds, server.url if server else ""))
+            for run in ("path", "real") if arguments.run == "both" else (arguments.run,):
+                with Qdrant() if run == "real" else nullcontext() as server:
+                    figures.append(watch(case, folder, run, arguments.seconds, server.url if server else ""))
                 show(figures[-1])
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2), "utf-8")
@@ -102,15 +100,20 @@ def _some(sentences: int) -> Iterator[tuple[int, str]]:
 # --- The worker ----------------------------------------------------------------------------------------------------
 
 
-def work(folder: Path, encoder: str, seconds: float, index_url: str) -> None:
-    """Accepts and works off the files of a folder, in a process of its own; tells how far it is, a line at a time."""
+def work(folder: Path, seconds: float, index_url: str) -> None:
+    """Accepts and works off the files of a folder, in a process of its own; tells how far it is, a line at a time.
+
+    Args:
+        index_url: Of a server; without one neither encoder nor index is real, and `seconds` bounds nothing.
+    """
     index = IndexSettings(mode="server", url=index_url) if index_url else IndexSettings()
     with (
         tempfile.TemporaryDirectory() as data_dir,
         Runtime(Settings(data_dir=Path(data_dir), index=index)) as runtime,
     ):
-        if encoder == "hash":
-            runtime.encoder = HashEncoder()  # type: ignore[assignment]
+        if not index_url:
+            runtime.encoder = _Encoder()  # type: ignore[assignment]
+            runtime.store = _Index()  # type: ignore[assignment]
         runtime.encoder.warm_up()
         embedded = _count(runtime.encoder)
         print(json.dumps({"state": "ready"}), flush=True)
@@ -120,8 +123,8 @@ def work(folder: Path, encoder: str, seconds: float, index_url: str) -> None:
             runtime.ingestion.accept(DEFAULT_TENANT, documents)
         print(json.dumps({"state": "accepted"}), flush=True)
         stop = threading.Event()
-        timer = threading.Timer(seconds, stop.set) if seconds else None
-        if timer:
+        if index_url:
+            timer = threading.Timer(seconds, stop.set)
             timer.daemon = True
             timer.start()
             threading.Thread(target=_end_with, args=(runtime, stop, embedded), daemon=True).start()
@@ -130,15 +133,12 @@ def work(folder: Path, encoder: str, seconds: float, index_url: str) -> None:
 
 
 def _count(encoder: Any) -> list[int]:
-    """Counts the passages that go through an encoder; the tests' one forgets their texts."""
+    """Counts the passages that go through an encoder."""
     embed, passages = encoder.embed, [0]
 
     def counted(texts: Any) -> Any:
         passages[0] += len(texts)
-        found = embed(texts)
-        if isinstance(encoder, HashEncoder):
-            encoder.texts.clear()
-        return found
+        return embed(texts)
 
     encoder.embed = counted
     return passages
@@ -156,12 +156,51 @@ def _tell(runtime: Runtime, embedded: list[int]) -> None:
     print(json.dumps({"state": "ended", "documents": documents, "passages": embedded[0]}), flush=True)
 
 
+class _Encoder:
+    """Gives vectors that say nothing."""
+
+    fingerprint, dim = "none", 384
+
+    def warm_up(self) -> None:
+        """Nothing to load."""
+
+    def embed(self, texts: Sequence[str]) -> Embeddings:
+        return Embeddings(np.ones((len(texts), self.dim), np.float32), Usage())
+
+
+class _Index:
+    """Counts passages and keeps none."""
+
+    build = "none"
+
+    def __init__(self) -> None:
+        self._passages = 0
+
+    def write(self, passages: Sequence[EmbeddedPassage]) -> None:
+        self._passages += len(passages)
+
+    def written(self, version: DocumentVersion) -> frozenset[str]:
+        return frozenset()
+
+    def publish(self, version: DocumentVersion, passages: int | None = None) -> int:
+        return passages or self._passages
+
+    def published(self, document_id: str) -> None:
+        return None
+
+    def delete(self, document_id: str, *, tenant: str | None = None) -> int:
+        return 0
+
+    def discard(self, version: DocumentVersion) -> None:
+        """Nothing to remove."""
+
+
 # --- Watching it ---------------------------------------------------------------------------------------------------
 
 
-def watch(case: str, folder: Path, encoder: str, seconds: float, index_url: str) -> dict[str, Any]:
+def watch(case: str, folder: Path, run: str, seconds: float, index_url: str) -> dict[str, Any]:
     """Runs a case in a process of its own, and samples its memory."""
-    command = [sys.executable, "-m", "benchmarks.ingest_memory", "--work", str(folder), encoder, str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.ingest_memory", "--work", str(folder), str(seconds)]
     command.append(index_url)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -180,11 +219,11 @@ def watch(case: str, folder: Path, encoder: str, seconds: float, index_url: str)
     listener.join()
     at = {each["state"]: each["at"] for each in told}
     if "ended" not in at:
-        raise SystemExit(f"the worker failed in the case {case}, {encoder}")
+        raise SystemExit(f"the worker failed in the case {case}, {run}")
     size = sum(path.stat().st_size for path in folder.iterdir())
     return {
         "case": case,
-        "encoder": encoder,
+        "run": run,
         "bytes": size,
         "seconds": {"accept": at["accepted"] - at["ready"], "work": at["ended"] - at["accepted"]},
         "before_mb": _peak(samples, 0, at["ready"]),
@@ -214,7 +253,8 @@ def _memory(pid: int) -> tuple[float, float]:
 
 
 def _peak(samples: list[tuple[float, float, float]], begin: float, end: float) -> dict[str, float]:
-    some = [each for each in samples if begin <= each[0] <= end] or samples[-1:]
+    near = min(samples, key=lambda each: abs(each[0] - (begin + end) / 2))  # a short phase may have no sample
+    some = [each for each in samples if begin <= each[0] <= end] or [near]
     return {"own": max(each[1] for each in some), "rss": max(each[2] for each in some)}
 
 
@@ -226,7 +266,7 @@ def _line(samples: list[tuple[float, float, float]], begin: float, end: float) -
 def show(run: dict[str, Any]) -> None:
     """Prints a run."""
     taken = run["seconds"]
-    print(f"{run['case']}, encoder {run['encoder']}: {run['bytes'] / 1e6:,.0f} MB, {run['documents']}, ", end="")
+    print(f"{run['case']}, {run['run']}: {run['bytes'] / 1e6:,.0f} MB, {run['documents']}, ", end="")
     print(f"{run['passages']:,} passages; accepted in {taken['accept']:.0f} s, worked for {taken['work']:.0f} s")
     for name in ("own", "rss"):
         line = " ".join(f"{part[name]:5.0f}" for part in run["line_mb"])

@@ -19,7 +19,7 @@ CONTENT = {
 
 def departures(settings: Settings, tiers: Sequence[TierStatus]) -> list[str]:
     """What goes where, one sentence each; empty when everything stays on this machine."""
-    return [*_to_models(settings, tiers), *_to_servers(settings), *_to_hub(settings)]
+    return [*_to_models(settings, tiers), *_to_servers(settings), *_to_store(settings), *_to_hub(settings)]
 
 
 def _to_models(settings: Settings, tiers: Sequence[TierStatus]) -> Iterator[str]:
@@ -41,6 +41,14 @@ def _to_servers(settings: Settings) -> Iterator[str]:
         url = settings.state.url.get_secret_value()
         if not url.startswith("sqlite") and not _is_here(urlsplit(url).hostname):
             yield f"state: names of documents and receipts go to the database at {_address(url)}."
+
+
+def _to_store(settings: Settings) -> Iterator[str]:
+    url, endpoint = settings.blobs.url, settings.blobs.options.get("endpoint_url")
+    if url is None or urlsplit(url).scheme in {"file", "memory"}:
+        return
+    if endpoint is None or not _is_here(urlsplit(endpoint.get_secret_value()).hostname):
+        yield f"blobs: submitted files and their texts go to the object store at {_address(url)}."
 
 
 def _to_hub(settings: Settings) -> Iterator[str]:

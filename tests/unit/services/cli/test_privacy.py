@@ -53,3 +53,11 @@ def test_servers_elsewhere_are_named_without_their_passwords() -> None:
 def test_an_encoder_from_a_hub_is_named_and_one_from_a_folder_is_not(tmp_path: Path) -> None:
     assert "fetched from a model hub" in leaving(encoder={"model": "some/encoder"})[0]
     assert leaving(encoder={"model": str(tmp_path)}) == []
+
+
+def test_an_object_store_elsewhere_is_named_without_its_secrets() -> None:
+    options = {"key": "k", "secret": "hidden"}
+    [sentence] = leaving(blobs={"url": "s3://bucket/strata", "options": options})
+    assert sentence == "blobs: submitted files and their texts go to the object store at s3://bucket/strata."
+    assert leaving(blobs={"url": "s3://bucket", "options": {**options, "endpoint_url": "http://127.0.0.1:9000"}}) == []
+    assert leaving(blobs={"url": "file:///srv/blobs"}) == []
