@@ -78,11 +78,13 @@ def test_a_probe_that_is_never_heard_of_again_does_not_close_the_way_for_good(br
     breaker.check()
 
 
-def test_a_process_knows_which_of_its_dependencies_are_left_alone(breaker: Breaker) -> None:
-    assert away()["index"] is False
+def test_a_process_knows_which_of_its_dependencies_are_left_alone() -> None:
+    breaker = Breaker("the mast's lamp", IndexUnavailableError)
+    assert away()["the mast's lamp"] is False
     opened(breaker)
-    Breaker("index", IndexUnavailableError)  # another one of the same
-    assert away()["index"] is True
+    other = Breaker("the mast's lamp", IndexUnavailableError)
+    assert away()["the mast's lamp"] is True
+    assert other.open_for_s == 0
 
 
 def test_a_call_reports_itself(breaker: Breaker, clock: Clock) -> None:
