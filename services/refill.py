@@ -154,6 +154,6 @@ def _unreadable(failures: list[tuple[str, StrataError]]) -> DocumentsUnreadableE
     named = "; ".join(f"{source}: {error.detail}" for source, error in failures[:NAMED])
     more = f"; and {len(failures) - NAMED:,} more" if len(failures) > NAMED else ""
     return DocumentsUnreadableError(
-        f"{len(failures):,} documents of the index cannot be prepared anew. Submit them again or delete them, and run "
-        f"the reindex again, which goes on where it stopped. The live index is untouched. {named}{more}"
+        f"Documents of the index that cannot be prepared anew: {len(failures):,}. The live index is untouched. Submit "
+        f"them again or delete them, and run the reindex again, which goes on where it stopped. {named}{more}"
     )
