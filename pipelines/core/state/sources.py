@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -292,12 +292,6 @@ class Sources:
             row.not_before = self._clock() + timedelta(seconds=delay_s) if delay_s else None
             if row.status == SourceStatus.RUNNING:
                 row.status = SourceStatus.QUEUED
-
-    def counts(self) -> dict[SourceStatus, int]:
-        """Sources by status, over all tenants."""
-        with self._database.read() as session:
-            grouped = session.execute(select(SourceRow.status, func.count()).group_by(SourceRow.status))
-            return dict.fromkeys(SourceStatus, 0) | {SourceStatus(status): number for status, number in grouped}
 
 
 def _new(session: Session, tenant: str, url: str, now: datetime) -> SourceRow:
