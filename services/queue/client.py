@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 from pipelines.core.settings import Role, Settings
 from pipelines.core.tasks import Runner
+from services.queue.cancels import Cancels
+from services.queue.connection import end
 from services.queue.depths import Depth, Depths
 from services.queue.replies import Replies
 from services.queue.runner import CeleryRunner
@@ -25,7 +26,8 @@ class QueueClient:
 
     def __init__(self, settings: Settings, lesser: Runner, hedged: Callable[[str], None] = lambda _: None) -> None:
         self._sender = Sender(settings.queue)
-        self._replies = Replies(settings.queue, self._sender.breaker.succeeded)
+        self._cancels = Cancels(settings.queue)
+        self._replies = Replies(settings.queue, self._sender.breaker.succeeded, self._cancels.cancel)
         self._depths = Depths(settings.queue)
         self.runner: Runner = CeleryRunner(settings, self._sender, self._replies, lesser, hedged)
         self._tasks: list[asyncio.Task[None]] = []
@@ -38,11 +40,10 @@ class QueueClient:
     async def aclose(self) -> None:
         """Stops listening and closes every connection."""
         for task in self._tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await end(task)
         self._tasks = []
         await self._replies.aclose()
+        await self._cancels.aclose()
         await self._depths.aclose()
         await asyncio.to_thread(self._sender.close)
 

@@ -37,7 +37,8 @@ def connect(settings: QueueSettings, *, blocks_s: float = 0.0) -> "Redis":
 async def end(task: "asyncio.Task[None]") -> None:
     """Ends a task that uses such a connection.
 
-    Told again and again: in an event loop that had no time for seconds, redis-py 8.1 was seen to swallow the first.
+    Told again and again: redis-py sends with `asyncio.wait_for`, which before Python 3.12 swallows a cancellation that
+    comes just as it is done (python/cpython#86296).
     """
     while not task.done():
         task.cancel()

@@ -11,41 +11,38 @@ from contextlib import contextmanager
 from pipelines.core.errors import QueueUnavailableError
 from pipelines.core.settings import QueueSettings
 from services.queue.connection import connect, failures
-from services.queue.names import cancel_channel, cancel_key, reply_key
+from services.queue.names import reply_key
 from services.queue.wire import task_id_of
 
 BLOCK_S = 1.0
 """One wait for results on the broker; a broker that is gone without a word is noticed after it."""
-CANCELLED_S = 120
-"""How long the mark of a cancelled task stays."""
 PAUSE_S = 0.5
 
 logger = logging.getLogger(__name__)
 
 
 class Replies:
-    """Reads this process's results, and takes back what is waited for no more. Used from one event loop only.
+    """Reads this process's results. Used from one event loop only.
 
     Args:
         on_return: Called when the broker answers again.
+        on_leave: Called with a task whose result is waited for no more.
 
     Attributes:
         key: The list that workers push results to.
         reachable: Whether the broker answered the last time.
     """
 
-    def __init__(self, settings: QueueSettings, on_return: Callable[[], None]) -> None:
-        self._settings, self._on_return = settings, on_return
+    def __init__(self, settings: QueueSettings, on_return: Callable[[], None], on_leave: Callable[[str], None]) -> None:
+        self._settings, self._on_return, self._on_leave = settings, on_return, on_leave
         self.key = reply_key(settings.prefix, uuid.uuid4().hex)
         self.reachable = False
         self._waiting: dict[str, asyncio.Future[bytes]] = {}
         self._listening = connect(settings, blocks_s=BLOCK_S)
-        self._telling = connect(settings)
-        self._cancelling: set[asyncio.Task[None]] = set()
 
     @contextmanager
     def expecting(self, task_id: str) -> Iterator[asyncio.Future[bytes]]:
-        """The result of a task, once it comes. Leaving without it cancels the task, wherever it is.
+        """The result of a task, once it comes. Whoever leaves without it gives the task up.
 
         The future raises QueueUnavailableError when the broker is gone for a while.
         """
@@ -55,19 +52,16 @@ class Replies:
         finally:
             del self._waiting[task_id]
             if not future.done() or future.cancelled() or future.exception() is not None:
-                self.cancel(task_id)
-
-    def cancel(self, task_id: str) -> None:
-        """Has a task stopped, or dropped where it waits. Returns at once."""
-        telling = asyncio.ensure_future(self._tell(task_id))
-        self._cancelling.add(telling)
-        telling.add_done_callback(self._cancelling.discard)
+                self._on_leave(task_id)
 
     async def listen(self) -> None:
         """Reads results until it is cancelled. A broker that goes away is tried again and again."""
         heard_at = time.monotonic()
         while True:
             try:
+                if not self.reachable:
+                    await self._listening.exists(self.key)  # answered at once, other than the wait for results
+                    self._returned()
                 found = await self._listening.blpop([self.key], timeout=BLOCK_S)
             except failures() as error:
                 if self.reachable:
@@ -78,18 +72,16 @@ class Replies:
                 await asyncio.sleep(PAUSE_S * random.uniform(0.5, 1.5))  # noqa: S311
                 continue
             heard_at = time.monotonic()
-            if not self.reachable:
-                self.reachable = True
-                self._on_return()
             if found:
                 self._resolve(found[1])
 
     async def aclose(self) -> None:
-        """Tells what is cancelled still, and closes the connections."""
-        if self._cancelling:
-            await asyncio.wait(self._cancelling, timeout=self._settings.timeout_s)
+        """Closes the connections."""
         await self._listening.aclose()
-        await self._telling.aclose()
+
+    def _returned(self) -> None:
+        self.reachable = True
+        self._on_return()
 
     def _resolve(self, message: bytes | str) -> None:
         assert isinstance(message, bytes), "the connection does not decode"
@@ -101,13 +93,3 @@ class Replies:
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(QueueUnavailableError("The queue went away while a worker was waited for."))
-
-    async def _tell(self, task_id: str) -> None:
-        prefix = self._settings.prefix
-        try:
-            pipe = self._telling.pipeline(transaction=False)
-            pipe.set(cancel_key(prefix, task_id), b"", ex=CANCELLED_S)
-            pipe.publish(cancel_channel(prefix), task_id)
-            await pipe.execute()
-        except failures():
-            pass  # the task's own expiry and time limit end it

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from pipelines.core.errors import ConfigurationError, StrataError
 from pipelines.core.settings import ROLES, Role, Settings
 from services.queue.app import build_app
+from services.queue.connection import end
 from services.queue.names import LEDGER_ROLES, STAGE_ROLES
 from services.runtime import Runtime
 from services.telemetry import observed
@@ -50,6 +51,7 @@ class _Process:
         self._celery: CeleryWorker | None = None
         self._stopping = False
         self._kept: list[asyncio.Task[None]] = []
+        self._closers: list[Callable[[], Awaitable[None]]] = []
 
     def run(self) -> None:
         """Runs to the end."""
@@ -59,11 +61,14 @@ class _Process:
                 celery = self._start()
                 logger.info("works as %s", ", ".join(self._roles))
                 celery.run()
+                if not self._stopping:
+                    raise StrataError("The worker's way to the queue fell over; its log says why.")
             finally:
                 for turns in self._turns.values():
                     turns.end()
                 for turns in self._turns.values():
                     turns.join()
+                self._runtime.loop.run(self._end())
                 self._leave()
 
     def _start(self) -> CeleryWorker:
@@ -91,6 +96,7 @@ class _Process:
     async def _make_stages(self) -> Stages:
         stages = Stages(self._runtime.settings.queue, self._runtime.runner, self._runtime.metrics.worked)
         await self._keep(stages.listen())
+        self._closers.append(stages.aclose)
         return stages
 
     async def _make_presence(self) -> Presence:
@@ -104,6 +110,12 @@ class _Process:
     async def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Has something run in the event loop until that ends."""
         self._kept.append(asyncio.ensure_future(work))
+
+    async def _end(self) -> None:
+        for task in self._kept:
+            await end(task)
+        for close in self._closers:
+            await close()
 
     def _leave(self) -> None:
         with suppress(StrataError):  # then the others notice that it is not heard of

@@ -1,6 +1,7 @@
 """The only file that imports LiteLLM. It makes single requests; trying again is `tiers.py`'s affair."""
 
 import asyncio
+import importlib
 import logging
 import os
 import threading
@@ -87,6 +88,7 @@ class Client:
         router.discard()  # takes its callbacks out of LiteLLM's global lists
         self._drop_callbacks()
         self._litellm.token_counter(model="", text="warm")
+        importlib.import_module("openai.resources")  # else LiteLLM's first request does: 430 modules, 0.5 s and more
         with _users_lock:
             _users += 1
         self._router = router

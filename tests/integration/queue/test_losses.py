@@ -1,0 +1,146 @@
+"""Workers that die or stall, and a broker that goes away and comes back."""
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from pipelines.core.settings import Settings
+from pipelines.core.tasks import PlanTask
+from pipelines.core.types import Question
+from tests.support.cluster import StrataProcess
+from tests.support.model_stub import Hang, ModelStub, Reply
+from tests.support.servers import Redis
+from tests.support.stage_workers import STAGE_S, StageWorkers, asking, call
+
+pytestmark = pytest.mark.network
+
+TASK = PlanTask(question=Question(text="How tall is the viaduct of Millau?"), timeout_s=30)
+
+
+@pytest.fixture(scope="module")
+def pair(workers: StageWorkers) -> tuple[StrataProcess, StrataProcess]:
+    """Two processes that plan."""
+    workers.configure()
+    return workers.start("plan"), workers.start("plan")
+
+
+@pytest.fixture
+def settings(pair: tuple[StrataProcess, StrataProcess], workers: StageWorkers, stub: ModelStub) -> Iterator[Settings]:
+    stub.reset()
+    stub.on("small", lambda _: Reply(json.dumps({"standalone": "x", "queries": ["height of the viaduct"]})))
+    yield workers.configure()
+    for process in pair:
+        assert process.process is not None
+        assert process.process.poll() is None, process.last_words()
+
+
+def at_work(pair: tuple[StrataProcess, StrataProcess], stub: ModelStub) -> StrataProcess:
+    """Whichever of them is connected to the model."""
+    port = int(stub.url.split(":")[2].partition("/")[0])
+    for process in pair:
+        assert process.process is not None
+        connections = psutil.Process(process.process.pid).net_connections()
+        if any(each.raddr and each.raddr.port == port and each.status == "ESTABLISHED" for each in connections):
+            return process
+    raise AssertionError("neither is connected to the model")
+
+
+async def test_a_task_of_a_killed_worker_runs_elsewhere_after_the_stage_s_own_deadline(
+    settings: Settings, pair: tuple[StrataProcess, StrataProcess], stub: ModelStub
+) -> None:
+    stub.script("small", [Hang()])
+    hedges: list[str] = []
+    async with asking(settings, hedges.append) as queue:
+        asked = asyncio.ensure_future(queue.runner.plan(TASK))
+        await call(stub)
+        killed = at_work(pair, stub)
+        killed.kill()
+        since = time.monotonic()
+        result = await asked
+        assert time.monotonic() - since < STAGE_S + 2
+        assert hedges == ["plan"]
+        assert not result.receipt.fallback
+        assert len(stub.calls()) == 2
+    killed.start()
+
+
+async def test_tasks_of_a_stalled_worker_run_elsewhere_and_are_not_run_again_when_it_wakes(
+    settings: Settings, pair: tuple[StrataProcess, StrataProcess], stub: ModelStub
+) -> None:
+    stalled = pair[0].process
+    assert stalled is not None
+    stalled.send_signal(signal.SIGSTOP)
+    try:
+        async with asking(settings) as queue:
+            for _ in range(3):  # at most one of them is given to the stalled process
+                assert not (await queue.runner.plan(TASK)).receipt.fallback
+    finally:
+        stalled.send_signal(signal.SIGCONT)
+    await asyncio.sleep(0.5)
+    assert len(stub.calls()) == 3
+
+
+async def test_without_workers_the_stage_is_done_here_and_soon_at_once(
+    settings: Settings, pair: tuple[StrataProcess, StrataProcess]
+) -> None:
+    for process in pair:
+        assert process.process is not None
+        process.process.send_signal(signal.SIGSTOP)
+    try:
+        async with asking(settings) as queue:
+            results = await asyncio.gather(*(queue.runner.plan(TASK) for _ in range(5)))
+            assert all("No worker" in result.receipt.fallback for result in results)
+            assert all(result.plan.queries[0].text == TASK.question.text for result in results)
+            since = time.monotonic()
+            assert "left alone" in (await queue.runner.plan(TASK)).receipt.fallback
+            assert time.monotonic() - since < 0.1
+    finally:
+        for process in pair:
+            assert process.process is not None
+            process.process.send_signal(signal.SIGCONT)
+
+
+async def test_a_broker_that_is_away_costs_little_and_is_used_again_when_it_is_back(
+    settings: Settings, redis_server: Redis
+) -> None:
+    async with asking(settings) as queue:
+        assert not (await queue.runner.plan(TASK)).receipt.fallback
+        redis_server.kill()
+        try:
+            for _ in range(8):
+                since = time.monotonic()
+                assert (await queue.runner.plan(TASK)).receipt.fallback
+                assert time.monotonic() - since < 2
+            assert time.monotonic() - since < 0.1
+            queue.nudge("ingest", 1000)
+            await asyncio.sleep(0.5)
+            queue.check()
+            assert not queue.reachable
+        finally:
+            redis_server.start()
+        back = time.monotonic()
+        while (await queue.runner.plan(TASK)).receipt.fallback:
+            assert time.monotonic() - back < 10, "the workers are not used again"
+            await asyncio.sleep(0.1)
+
+
+async def test_a_broker_that_hangs_costs_little(settings: Settings, redis_server: Redis) -> None:
+    assert redis_server.process is not None
+    async with asking(settings) as queue:
+        redis_server.process.send_signal(signal.SIGSTOP)
+        try:
+            since = time.monotonic()
+            results = await asyncio.gather(*(queue.runner.plan(TASK) for _ in range(20)))
+            assert all(result.receipt.fallback for result in results)
+            assert time.monotonic() - since < 2 * STAGE_S + 3
+        finally:
+            redis_server.process.send_signal(signal.SIGCONT)
+        back = time.monotonic()
+        while (await queue.runner.plan(TASK)).receipt.fallback:
+            assert time.monotonic() - back < 10, "the workers are not used again"
+            await asyncio.sleep(0.1)
