@@ -334,6 +334,36 @@ def test_nothing_is_lost_or_mixed_while_others_search_ingest_and_delete(old: Pro
 
 
 @on_a_server
+def test_another_splitter_needs_no_restart(old: Process, start: Start) -> None:
+    process, bystander = start(max_words=20), start()
+    assert len(bystander.found()) == len(NAMES)
+    stop = threading.Event()
+    partial: list[dict[str, list[str]]] = []
+
+    def search() -> None:
+        while not stop.is_set():
+            found = old.found()
+            if sorted(found) != NAMES or len({len(passages) for passages in found.values()}) != 1:
+                partial.append(found)
+
+    reader = threading.Thread(target=search)
+    reader.start()
+    try:
+        process.runtime.reindexer.run()
+        time.sleep(0.3)
+    finally:
+        stop.set()
+        reader.join()
+    assert partial == []
+    assert {len(passages) for passages in old.found().values()} == {2 * SECTIONS}
+    old.add(late=text("late"))
+    assert len(old.found()["late"]) == SECTIONS
+    bystander.add(later=text("later"))  # it did not look at the index meanwhile
+    assert len(bystander.found()["later"]) == SECTIONS
+    assert process.runtime.reindexer.drop_old() == 0
+
+
+@on_a_server
 def test_a_worker_waits_while_publishing_is_held(old: Process, start: Start) -> None:
     book, build = old.runtime.ledger.reindexes, old.runtime.store.build
     run = book.begin(build, "new", 60)

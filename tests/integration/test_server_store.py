@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx
@@ -25,6 +26,7 @@ from pipelines.core.store.server_backend import ServerBackend
 from pipelines.core.store.server_calls import CollectionGoneError
 from pipelines.core.types import Passage
 from tests.support.qdrant_server import Qdrant, drop_collections
+from tests.support.reindexing import Process, text
 
 SCHEMA = Schema("encoder", 4)
 UNIT = np.array([1, 0, 0, 0], dtype=np.float32)
@@ -365,6 +367,24 @@ def test_a_dead_server_is_told_at_once_and_comes_back_without_a_restart(server: 
             time.sleep(min(error.retry_after_s or 0.1, 1.0))
     else:
         pytest.fail("the store did not come back")
+
+
+def test_a_process_that_starts_while_the_server_is_away_needs_no_restart(
+    server: Qdrant, collection: str, tmp_path: Path
+) -> None:
+    server.kill()
+    process = Process(tmp_path, {"mode": "server", "url": server.url, "collection": collection, "timeout_s": 2})
+    process.accept(d=text("d"))
+    for _ in range(3):
+        with pytest.raises(IndexUnavailableError):
+            process.work()
+    with pytest.raises(IndexUnavailableError, match="left alone"):
+        process.found()
+    server.start()
+    time.sleep(1.5)
+    assert process.work() == 1
+    assert sorted(process.found()) == ["d"]
+    process.close()
 
 
 def test_what_was_written_survives_a_kill_of_the_server(server: Qdrant, make_on: Make) -> None:
