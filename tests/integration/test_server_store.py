@@ -279,6 +279,22 @@ def test_a_publication_that_stalls_does_not_undo_a_newer_one(
     assert versions_found(late) == ["v2"] * 3
 
 
+def test_a_deletion_that_stalls_leaves_what_was_published_since(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    late, owner = make(), make()
+    add(owner, "v1")
+    apply = ServerBackend.apply
+
+    def stalled(self: ServerBackend, changes: list[Change]) -> None:
+        if self is late._backend:
+            assert owner.delete("d") == 3
+            add(owner, "v2")
+        apply(self, changes)
+
+    monkeypatch.setattr(ServerBackend, "apply", stalled)
+    assert late.delete("d") == 3
+    assert owner.published("d") == ("v2", 3)
+
+
 def test_a_version_of_which_a_part_is_missing_is_not_published(make: Make) -> None:
     store = make()
     add(store, "v1")

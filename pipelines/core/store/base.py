@@ -161,7 +161,7 @@ class Store(Protocol):
         """The published version of a document and its number of passages, or `None`."""
 
     def delete(self, document_id: str, *, tenant: str | None = None) -> int:
-        """Removes a document in any state, staged passages too.
+        """Removes a document in any state, staged passages too. A version that is published meanwhile stays.
 
         Returns:
             The number of passages that were removed; 0 when there were none.

@@ -8,7 +8,8 @@ what went. Where a process was killed between the steps, both revisions stay unt
 
 How late writers are kept off: revisions are times, drawn before anything else is read, and a publication deletes only
 what has a lower one. Who stalls in the middle of a publication, and goes on after somebody else published a newer
-version, finds nothing of their own left to show, and deletes nothing.
+version, finds nothing of their own left to show, and deletes nothing. A deletion leaves what was published since it
+began.
 """
 
 import time
@@ -225,9 +226,10 @@ class HybridStore(ABC):
         """See `Store.delete`."""
         where = _document(document_id, tenant)
         with self._replacing():
-            removed = self._open.count(where.also(_PASSAGES))
-            self._open.apply([Delete(where)])
-        return removed
+            found = [each.payload for each in self._open.scroll(where.also(_PASSAGES), (payload.REVISION,))]
+            newest = max((each.get(payload.REVISION, 0) for each in found), default=0)
+            self._open.apply([Delete(Where(where.must, (Between(payload.REVISION, Range(gt=newest)),)))])
+        return len(found)
 
     def passages(self, document_id: str, *, tenant: str | None = None) -> Iterator[Passage]:
         """See `Store.passages`. Reads page by page.
