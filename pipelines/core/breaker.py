@@ -90,13 +90,16 @@ class Breaker:
             retry_after_s: What the dependency itself asked for: the circuit opens at once, for so long.
         """
         with self._lock:
+            now = self._clock()
+            if retry_after_s is None and now < self._closed_at:
+                return  # let through before the circuit opened: many at a time must not count as many probes
             self._in_a_row += 1
             self._probing_until = 0.0
             if retry_after_s is None and not self._pauses and self._in_a_row < self._failures:
                 return
             pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self._pauses) * random.uniform(0.8, 1.2)  # noqa: S311
             self._pauses += 1
-            self._closed_at = self._clock() + (pause_s if retry_after_s is None else retry_after_s)
+            self._closed_at = now + (pause_s if retry_after_s is None else retry_after_s)
 
     def abandoned(self) -> None:
         """Reports that a call was given up before it told anything, so that the next one may."""

@@ -117,6 +117,7 @@ class _Remote(Generic[TaskT, ResultT]):
                 if done:
                     return self._best(done)
         finally:
+            self._workers.abandoned()  # unless it told something, which has been reported
             for each in tries:
                 each.cancel()
             if tries:

@@ -99,3 +99,10 @@ def test_a_call_reports_itself(breaker: Breaker, clock: Clock) -> None:
     with breaker.calling(OSError):  # the cancelled probe gave its place back
         pass
     assert breaker.open_for_s == 0
+
+
+def test_calls_that_failed_together_count_as_one_opening(breaker: Breaker, clock: Clock) -> None:
+    for _ in range(20 * FAILURES):
+        breaker.failed()
+    clock.now += 1.3 * FIRST_PAUSE_S
+    breaker.check()
