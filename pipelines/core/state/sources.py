@@ -1,17 +1,15 @@
 """Sources: what folders and buckets documents come from, whose turn it is to look there, and what was seen."""
 
-import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 
 from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from pipelines.core.access import Labels, Principal
-from pipelines.core.errors import ConflictError, ForbiddenError, NotFoundError, StrataError
-from pipelines.core.state import jobs, seen
+from pipelines.core.errors import ConflictError, ForbiddenError, StrataError
+from pipelines.core.state import jobs, seen, source_rows
 from pipelines.core.state.database import Database
 from pipelines.core.state.owners import is_dead
 from pipelines.core.state.records import Metadata
@@ -19,13 +17,8 @@ from pipelines.core.state.source_records import ReadFile, SeenFile, Source, Sour
 from pipelines.core.state.submit import clean, clean_metadata
 from pipelines.core.state.tables import SourceRow, visible
 
-SYNC = "sync"
-"""Kind of the jobs that syncs make."""
-
 RETRY_DELAY_S = 5.0
 """Wait before the second try; it doubles with each further one."""
-
-_BUSY = (SourceStatus.QUEUED, SourceStatus.RUNNING)
 
 
 def _utc_now() -> datetime:
@@ -72,17 +65,17 @@ class Sources:
             try:
                 with self._database.write() as session:
                     now = self._clock()
-                    row = self._named(session, tenant, url, labels) or _new(session, tenant, url, now)
+                    row = self._named(session, tenant, url, labels) or source_rows.new(session, tenant, url, now)
                     self._change(row, clean_metadata(metadata), document_labels, keep_deleted)
-                    _queue(session, row, labels, now, hold_s)
-                    return _source(row)
+                    source_rows.queue(session, row, labels, now, hold_s)
+                    return source_rows.record(row)
             except IntegrityError as error:  # PostgreSQL: two callers made it at the same moment
                 if last:
                     raise ConflictError("The same source is being made at this moment.") from error
         raise AssertionError("the last try returns or raises")
 
     def _named(self, session: Session, tenant: str, url: str, labels: Labels | None) -> SourceRow | None:
-        statement = select(SourceRow).where(SourceRow.tenant == tenant, SourceRow.url_sha256 == _hash(url))
+        statement = select(SourceRow).where(SourceRow.tenant == tenant, SourceRow.url_sha256 == source_rows.digest(url))
         row = session.scalars(statement.with_for_update()).one_or_none()
         if row is not None and not Principal(labels=labels).owns(row.labels):
             raise ForbiddenError("This source belongs to readers with other access labels.")
@@ -103,9 +96,9 @@ class Sources:
             ConflictError: it is being deleted.
         """
         with self._database.write() as session:
-            row = _owned(session, source_id, tenant, labels)
-            _queue(session, row, labels, self._clock(), hold_s)
-            return _source(row)
+            row = source_rows.owned(session, source_id, tenant, labels)
+            source_rows.queue(session, row, labels, self._clock(), hold_s)
+            return source_rows.record(row)
 
     def remove(self, source_id: str, tenant: str, *, documents: bool, labels: Labels | None = None) -> Source:
         """Forgets a source at once; with its documents, it is `deleting` until a worker has marked them. Idempotent.
@@ -115,14 +108,14 @@ class Sources:
             ForbiddenError: the source belongs to readers with other labels as well.
         """
         with self._database.write() as session:
-            row = _owned(session, source_id, tenant, labels)
-            found = _source(row)
+            row = source_rows.owned(session, source_id, tenant, labels)
+            found = source_rows.record(row)
             if not documents:
                 session.delete(row)
                 return found
-            _unlease(row)
+            source_rows.unlease(row)
             row.status, row.queued_at, row.not_before, row.attempts = SourceStatus.DELETING, self._clock(), None, 0
-            return _source(row)
+            return source_rows.record(row)
 
     def get(self, source_id: str, tenant: str, *, labels: Labels | None = None) -> Source:
         """One source.
@@ -131,14 +124,14 @@ class Sources:
             NotFoundError: the tenant has no such source.
         """
         with self._database.read() as session:
-            return _source(_visible(session, source_id, tenant, labels))
+            return source_rows.record(source_rows.seen_by(session, source_id, tenant, labels))
 
     def list(self, tenant: str, *, labels: Labels | None = None, limit: int = 1000) -> Sequence[Source]:
         """A tenant's sources, oldest first."""
         with self._database.read() as session:
             statement = select(SourceRow).where(SourceRow.tenant == tenant, visible(SourceRow.labels, labels))
             rows = session.scalars(statement.order_by(SourceRow.created_at, SourceRow.id).limit(limit))
-            return [_source(row) for row in rows]
+            return [source_rows.record(row) for row in rows]
 
     # --- Workers ---------------------------------------------------------------------------------------------------
 
@@ -159,7 +152,7 @@ class Sources:
                 statement = statement.where(or_(SourceRow.not_before.is_(None), SourceRow.not_before <= now))
             statement = statement.order_by(SourceRow.queued_at).limit(1).with_for_update(skip_locked=True)
             row = session.scalars(statement).first()
-            return None if row is None else _take(row, worker, now + timedelta(seconds=lease_s))
+            return None if row is None else source_rows.take(row, worker, now + timedelta(seconds=lease_s))
 
     def _reap(self, session: Session, now: datetime) -> None:
         held = SourceRow.lease_token.is_not(None)
@@ -167,10 +160,12 @@ class Sources:
         dead = [owner for owner in owners if owner is not None and is_dead(owner)]
         gone = or_(SourceRow.lease_until < now, SourceRow.lease_owner.in_(dead))
         for row in session.scalars(select(SourceRow).where(held, gone).with_for_update(skip_locked=True)):
-            _unlease(row)
+            source_rows.unlease(row)
             if row.status == SourceStatus.RUNNING:
                 if row.attempts >= self._max_attempts:
-                    _end(row, SourceStatus.FAILED, "worker_lost", "The process that synchronised this source died.")
+                    source_rows.end(
+                        row, SourceStatus.FAILED, "worker_lost", "The process that synchronised this source died."
+                    )
                 else:
                     row.status = SourceStatus.QUEUED
         session.flush()
@@ -179,7 +174,7 @@ class Sources:
         """Seconds until `claim` may find something, 0 when it may now; `None` when nothing is queued."""
         with self._database.read() as session:
             waiting = select(SourceRow.not_before).where(
-                SourceRow.status.in_((*_BUSY, SourceStatus.DELETING)), SourceRow.lease_token.is_(None)
+                SourceRow.status.in_((*source_rows.BUSY, SourceStatus.DELETING)), SourceRow.lease_token.is_(None)
             )
             row = session.execute(waiting.order_by(SourceRow.not_before.nulls_first()).limit(1)).first()
         if row is None:
@@ -189,7 +184,7 @@ class Sources:
     def extend(self, item: SyncItem, lease_s: float) -> bool:
         """Prolongs the lease; `False` when it was lost, or the source is wanted no more. Call it each `lease_s / 3`."""
         with self._database.write() as session:
-            row = _held(session, item)
+            row = source_rows.held(session, item)
             if row is None:
                 return False
             row.lease_until = self._clock() + timedelta(seconds=lease_s)
@@ -204,7 +199,7 @@ class Sources:
             SyncEndedError: the lease was lost.
         """
         with self._database.write() as session:
-            row = _leased(session, item)
+            row = source_rows.leased(session, item)
             row.listed += len(files)
             return seen.look(session, item, files)
 
@@ -216,7 +211,7 @@ class Sources:
             ConflictError: a document belongs to readers with other labels.
         """
         with self._database.write() as session:
-            row = _leased(session, item)
+            row = source_rows.leased(session, item)
             assert row.job_id is not None
             job = jobs.locked(session, item.tenant, row.job_id)
             if job.cancelled_at is not None:
@@ -234,7 +229,7 @@ class Sources:
             SyncEndedError: the lease was lost.
         """
         with self._database.write() as session:
-            row = _leased(session, item)
+            row = source_rows.leased(session, item)
             files, members = seen.forget(session, item, limit, self._clock())
             row.deleted += files
             return files + members
@@ -251,26 +246,26 @@ class Sources:
             incomplete: Why it is not as it should be, though what was found was accepted.
         """
         with self._database.write() as session:
-            row = _held(session, item)
+            row = source_rows.held(session, item)
             if row is None:
                 return
             if item.deleting:
                 session.delete(row)
                 return
-            _unlease(row)
+            source_rows.unlease(row)
             if incomplete:
-                _end(row, SourceStatus.FAILED, "source_incomplete", incomplete)
+                source_rows.end(row, SourceStatus.FAILED, "source_incomplete", incomplete)
             else:
-                _end(row, SourceStatus.SYNCED, None, None)
+                source_rows.end(row, SourceStatus.SYNCED, None, None)
                 row.synced_at = self._clock()
 
     def fail(self, item: SyncItem, error: StrataError) -> bool:
         """Records a failed try and ends the lease; returns whether there will be another."""
         with self._database.write() as session:
-            row = _held(session, item)
+            row = source_rows.held(session, item)
             if row is None:
                 return False
-            _unlease(row)
+            source_rows.unlease(row)
             again = item.deleting or (error.retryable and row.attempts < self._max_attempts)
             if again:
                 delay_s = error.retry_after_s or RETRY_DELAY_S * 2 ** (min(item.attempt, 6) - 1)
@@ -278,142 +273,17 @@ class Sources:
                 row.status = SourceStatus.DELETING if item.deleting else SourceStatus.QUEUED
                 row.error_code, row.error_detail = error.code, clean(error.detail)
             else:
-                _end(row, SourceStatus.FAILED, error.code, clean(error.detail))
+                source_rows.end(row, SourceStatus.FAILED, error.code, clean(error.detail))
             return again
 
     def release(self, item: SyncItem, *, delay_s: float = 0.0) -> None:
         """Gives a source back that was not looked at to its end. The try does not count."""
         with self._database.write() as session:
-            row = _held(session, item)
+            row = source_rows.held(session, item)
             if row is None:
                 return
-            _unlease(row)
+            source_rows.unlease(row)
             row.attempts -= 1
             row.not_before = self._clock() + timedelta(seconds=delay_s) if delay_s else None
             if row.status == SourceStatus.RUNNING:
                 row.status = SourceStatus.QUEUED
-
-
-def _new(session: Session, tenant: str, url: str, now: datetime) -> SourceRow:
-    row = SourceRow(
-        id=uuid.uuid4().hex,
-        tenant=tenant,
-        url=url,
-        url_sha256=_hash(url),
-        labels=(),
-        metadata_={},
-        keep_deleted=False,
-        generation=0,
-        status=SourceStatus.SYNCED,
-        attempts=0,
-        listed=0,
-        added=0,
-        changed=0,
-        deleted=0,
-        queued_at=now,
-        created_at=now,
-    )
-    session.add(row)
-    session.flush()
-    return row
-
-
-def _queue(session: Session, row: SourceRow, labels: Labels | None, now: datetime, hold_s: float) -> None:
-    if row.status == SourceStatus.DELETING:
-        raise ConflictError("The source is being deleted.")
-    if hold_s and row.lease_token is None:
-        row.not_before = now + timedelta(seconds=hold_s)
-    if row.status in _BUSY:
-        return
-    row.job_id = jobs.new(session, row.tenant, SYNC, now, labels=labels).id
-    row.status, row.queued_at, row.attempts = SourceStatus.QUEUED, now, 0
-    row.not_before = now + timedelta(seconds=hold_s) if hold_s else None
-    row.listed = row.added = row.changed = row.deleted = 0
-    row.error_code = row.error_detail = None
-
-
-def _take(row: SourceRow, worker: str, until: datetime) -> SyncItem:
-    deleting = row.status == SourceStatus.DELETING
-    if not deleting:
-        row.status = SourceStatus.RUNNING
-    row.attempts += 1
-    row.generation += 1
-    row.listed = 0
-    row.lease_token, row.lease_owner, row.lease_until = uuid.uuid4().hex, worker, until
-    return SyncItem(
-        token=row.lease_token,
-        source_id=row.id,
-        tenant=row.tenant,
-        url=row.url,
-        labels=row.labels,
-        metadata=_metadata(row),
-        keep_deleted=row.keep_deleted,
-        generation=row.generation,
-        attempt=row.attempts,
-        deleting=deleting,
-    )
-
-
-def _end(row: SourceRow, status: SourceStatus, code: str | None, detail: str | None) -> None:
-    row.status, row.error_code, row.error_detail, row.not_before = status, code, detail, None
-
-
-def _unlease(row: SourceRow) -> None:
-    row.lease_token = row.lease_owner = row.lease_until = None
-
-
-def _held(session: Session, item: SyncItem) -> SourceRow | None:
-    row = session.get(SourceRow, item.source_id, with_for_update=True)
-    return row if row is not None and row.lease_token == item.token else None
-
-
-def _leased(session: Session, item: SyncItem) -> SourceRow:
-    row = _held(session, item)
-    if row is None:
-        raise SyncEndedError("The source was deleted, or another worker has taken it.")
-    return row
-
-
-def _visible(session: Session, source_id: str, tenant: str, labels: Labels | None) -> SourceRow:
-    row = session.get(SourceRow, source_id, with_for_update=True)
-    if row is None or row.tenant != tenant or not Principal(labels=labels).sees(row.labels):
-        raise NotFoundError(f"There is no source {source_id}.")
-    return row
-
-
-def _owned(session: Session, source_id: str, tenant: str, labels: Labels | None) -> SourceRow:
-    row = _visible(session, source_id, tenant, labels)
-    if not Principal(labels=labels).owns(row.labels):
-        raise ForbiddenError("This source belongs to readers with other access labels as well.")
-    return row
-
-
-def _source(row: SourceRow) -> Source:
-    return Source(
-        id=row.id,
-        tenant=row.tenant,
-        url=row.url,
-        labels=row.labels,
-        metadata=_metadata(row),
-        keep_deleted=row.keep_deleted,
-        status=SourceStatus(row.status),
-        job_id=row.job_id,
-        attempts=row.attempts,
-        listed=row.listed,
-        added=row.added,
-        changed=row.changed,
-        deleted=row.deleted,
-        error_code=row.error_code,
-        error_detail=row.error_detail,
-        next_try_at=row.not_before,
-        created_at=row.created_at,
-        synced_at=row.synced_at,
-    )
-
-
-def _metadata(row: SourceRow) -> Metadata:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in row.metadata_.items()}
-
-
-def _hash(url: str) -> str:
-    return sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
