@@ -143,10 +143,10 @@ class World:
         end = time.monotonic() + QUIET_S
         while time.monotonic() < end:
             # in this order: a source brings documents before it ends
-            sources = self.runtime.sources.counts()
+            with self.runtime.database.read() as session:
+                busy = len(session.scalars(select(SourceRow.id).where(SourceRow.status.in_(BUSY_SOURCES))).all())
             questions = self.runtime.batch_ledger.counts()
             documents = self.runtime.ledger.counts().documents
-            busy = sum(sources[status] for status in BUSY_SOURCES)
             busy += sum(questions[status] for status in (QuestionStatus.QUEUED, QuestionStatus.RUNNING))
             busy += sum(documents[status] for status in BUSY_DOCUMENTS)
             if not busy:
