@@ -73,7 +73,8 @@ async def submit(
 ) -> JobAccepted:
     """Accepts documents. They are kept when this returns, and are indexed in the background.
 
-    A file that cannot be read does not stop the others: it ends `failed`, with a reason.
+    A file that cannot be read does not stop the others: it ends `failed`, with a reason. Archives (`.zip`, `.tar`,
+    `.tar.gz`, …) are accepted as their members.
     """
     async with submission(request, context.settings) as documents:
         job = await asyncio.to_thread(_accept, context, caller, documents, key)
