@@ -58,7 +58,7 @@ class IndexSettings(Section):
     metadata_fields: dict[str, Literal["keyword", "integer", "float"]] = Field(
         default_factory=dict, description="Metadata fields to index, with their type; others can be filtered, slower."
     )
-    timeout_s: Seconds = Field(10.0, description="Bound on one call to a Qdrant server.")
+    timeout_s: Seconds = Field(10.0, description="Bound on one call to a Qdrant server, further tries included.")
     bm25_average_words: float = Field(
         100.0, gt=0, description="Average passage length that BM25 normalises by, in terms after stop words."
     )

@@ -138,6 +138,8 @@ def application(catalogue: Catalogue, *, api_key: str | None = None, pause_s: fl
             return failed(error.status, error.message)
         except (WireError, ValueError, KeyError, TypeError, AttributeError) as error:
             return failed(400, f"Wrong input: {error!r}")
+        except Exception as error:  # the engine raises nothing else, whatever is wrong
+            return failed(400 if "error: expected" in str(error) or "Not existing" in str(error) else 500, str(error))
         return JSONResponse({"result": result, "status": "ok", "time": time.monotonic() - began})
 
     def endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
