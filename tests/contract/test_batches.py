@@ -309,3 +309,16 @@ def test_a_batch_waits_for_a_worker(batches: Batches, database: Database, clock:
     assert batches.job(job.id, TENANT).state is JobState.QUEUED
     fleet.beat(["answers", "ingest"], busy=["answers"], worker=ELSEWHERE)
     assert batches.job(job.id, TENANT).detail == "The one answers worker is busy."
+
+
+def test_nobody_waits_in_a_circle_for_several_questions(batches: Batches) -> None:
+    for _ in range(4):
+        job = batches.accept(TENANT, asked(*map(str, range(60))))
+        held = claim(batches, 60)
+        with ThreadPoolExecutor() as pool:
+            prolonged = [pool.submit(batches.extend, held[::step], 60) for step in (1, -1)]
+            cancelled = pool.submit(batches.cancel, job.id, TENANT)
+            prolonged += [pool.submit(batches.extend, held[::step], 60) for step in (1, -1)]
+            assert cancelled.result().status is JobStatus.CANCELLED
+            for each in prolonged:
+                assert len(each.result()) in {0, 60}

@@ -537,3 +537,31 @@ def test_a_receipt_is_kept_without_any_text(ledger: Ledger) -> None:
     assert "secret" not in repr(record)
     with pytest.raises(NotFoundError):
         ledger.receipt("a-1", "other")
+
+
+# --- Many at once ----------------------------------------------------------------------------------------------------
+
+
+def test_nobody_waits_in_a_circle_for_several_documents(ledger: Ledger) -> None:
+    known = [submission(number) for number in range(40)]
+    ledger.accept(TENANT, known)
+    held = claim(ledger, 40)
+
+    def submit_known() -> None:
+        for _ in range(10):
+            ledger.accept(TENANT, known[::-1])
+
+    def submit_new(backwards: bool) -> None:
+        for turn in range(10):
+            new = [submission(100 * (turn + 1) + number) for number in range(40)]
+            ledger.accept(TENANT, new[::-1] if backwards else new)
+
+    def prolong() -> None:
+        for turn in range(40):
+            assert len(ledger.extend(held[::-1] if turn % 2 else held, 60)) == 40
+
+    with ThreadPoolExecutor() as pool:
+        done = [pool.submit(submit_known), pool.submit(prolong)]
+        done += [pool.submit(submit_new, backwards) for backwards in (False, True)]
+        for each in done:
+            each.result()

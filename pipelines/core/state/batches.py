@@ -1,6 +1,6 @@
 """Batches of questions: what was asked, whose turn it is, and what came of it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -138,7 +138,9 @@ class Batches:
             NotFoundError: the tenant has no such batch, or the reader does not see it.
         """
         with self._database.write() as session:
-            session.delete(_batch(session, tenant, job_id, labels, lock=True))
+            job = _batch(session, tenant, job_id, labels, lock=True)
+            questions.lock(session, job_id, QuestionStatus)
+            session.delete(job)
 
     # --- Workers ---------------------------------------------------------------------------------------------------
 
@@ -234,7 +236,8 @@ def _values(job_id: str, ordinal: int, asked: NewQuestion, now: datetime) -> dic
     }
 
 
-def _set(session: Session, job_id: str, statuses: Iterable[QuestionStatus], **values: Any) -> int:
+def _set(session: Session, job_id: str, statuses: Collection[QuestionStatus], **values: Any) -> int:
+    questions.lock(session, job_id, statuses)
     row = BatchQuestionRow
     statement = update(row).where(row.job_id == job_id, row.status.in_(statuses)).returning(row.ordinal)
     found: Iterator[int] = session.scalars(statement.values(**values), execution_options={"synchronize_session": False})

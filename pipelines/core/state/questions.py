@@ -4,11 +4,11 @@ The lease stands on the question; whoever holds its token may report, as with do
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from pipelines.core.errors import QuestionLostError, StrataError
@@ -93,12 +93,23 @@ def next_due(session: Session) -> datetime | None:
 
 def extend(session: Session, items: Sequence[QuestionItem], until: datetime) -> frozenset[str]:
     """Prolongs leases; returns the tokens whose work is still wanted."""
+    row = BatchQuestionRow
+    tokens = {(item.job_id, item.ordinal): item.token for item in items}
+    theirs = select(row).where(tuple_(row.job_id, row.ordinal).in_(sorted(tokens)))
     wanted = set()
-    for item in items:
-        if (row := _held(session, item)) is not None:
-            row.lease_until = until
-            wanted.add(item.token)
+    for question in session.scalars(theirs.order_by(row.job_id, row.ordinal).with_for_update()).all():
+        token = tokens[question.job_id, question.ordinal]
+        if question.lease_token == token:
+            question.lease_until = until
+            wanted.add(token)
     return frozenset(wanted)
+
+
+def lock(session: Session, job_id: str, statuses: Iterable[QuestionStatus]) -> None:
+    """Locks questions of a batch in the order in which `extend` does: two never wait for each other in a circle."""
+    row = BatchQuestionRow
+    theirs = select(row.ordinal).where(row.job_id == job_id, row.status.in_(statuses))
+    session.execute(theirs.order_by(row.job_id, row.ordinal).with_for_update())
 
 
 def finish(session: Session, item: QuestionItem, answer: dict[str, Any], now: datetime) -> bool:

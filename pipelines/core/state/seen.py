@@ -66,7 +66,7 @@ def forget(session: Session, item: SyncItem, limit: int, now: datetime) -> tuple
         .where(SourceFileRow.source_id == item.source_id, SourceFileRow.generation < item.generation)
         .limit(limit)
     ).all()
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.document_id or ""):  # in the order of `submit.locked`
         if row.document_id is not None:
             _delete(session, item, row.document_id, now)
         session.delete(row)

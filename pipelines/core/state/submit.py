@@ -30,15 +30,15 @@ def accept(
         raise InvalidRequestError("A submission needs at least one document.")
     tenant, before, submitter = job.tenant, job.total, Principal(tenant=job.tenant, labels=labels)
     job.total += len(submissions)
-    documents = _load(session, [submission.document_id for submission in submissions])
+    documents = locked(session, [submission.document_id for submission in submissions])
     _check_sources(session, tenant, submissions)
     open_items = _open_items(session, documents)
+    new: dict[str, DocumentRow] = {}
     for ordinal, submission in enumerate(submissions, before):
         item = _item(job.id, ordinal, submission, now)
         document = documents.get(item.document_id)
         if document is None:
-            document = documents[item.document_id] = _new_document(tenant, item, now)
-            session.add(document)
+            document = documents[item.document_id] = new[item.document_id] = _new_document(tenant, item, now)
         elif document.tenant != tenant or document.source != item.source:
             raise ConflictError(
                 f"Document {document.id} belongs to another source; ids must be derived from the source."
@@ -48,6 +48,7 @@ def accept(
         _place(document, item, others, now)
         others.append(item)
         session.add(item)
+    session.add_all(row for _, row in sorted(new.items()))  # in the order of `locked`: rows wait for others' like them
 
 
 def _check_owner(submitter: Principal, document: DocumentRow, others: Iterable[JobItemRow]) -> None:
@@ -260,7 +261,7 @@ def _item(job_id: str, ordinal: int, submission: Submission, now: datetime) -> J
     )
 
 
-def _load(session: Session, ids: Sequence[str]) -> dict[str, DocumentRow]:
+def locked(session: Session, ids: Sequence[str]) -> dict[str, DocumentRow]:
     """Documents by id, locked in one order so that two batches never wait for each other in a circle."""
     found: dict[str, DocumentRow] = {}
     for chunk in _chunks(sorted(set(ids))):
@@ -300,7 +301,7 @@ def _items_of(
 
 def _load_documents_of(session: Session, *items: ColumnElement[bool]) -> dict[str, DocumentRow]:
     """The documents of some items. What an item says is certain only once its document is locked: read it again."""
-    return _load(session, session.scalars(select(JobItemRow.document_id).where(*items).distinct()).all())
+    return locked(session, session.scalars(select(JobItemRow.document_id).where(*items).distinct()).all())
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -15,7 +15,7 @@ from pipelines.core.errors import StrataError, WorkerLostError
 from pipelines.core.state.owners import is_dead
 from pipelines.core.state.records import Deletion, DocumentStatus, ItemStatus, WorkItem
 from pipelines.core.state.reindexes import is_retired
-from pipelines.core.state.submit import clean, describe, set_items
+from pipelines.core.state.submit import clean, describe, locked, set_items
 from pipelines.core.state.tables import DocumentRow, JobItemRow
 
 RETRY_DELAY_S = 2.0
@@ -115,10 +115,11 @@ def _newest(session: Session, document: DocumentRow) -> JobItemRow:
 
 def extend(session: Session, items: Sequence[WorkItem], until: datetime) -> frozenset[str]:
     """Prolongs leases; returns the tokens whose work is still wanted."""
+    documents = locked(session, [item.document_id for item in items])
     wanted = set()
     for item in items:
-        document = _held(session, item.document_id, item.token)
-        if document is None:
+        document = documents.get(item.document_id)
+        if document is None or document.lease_token != item.token:
             continue
         document.lease_until = until
         if document.status != DocumentStatus.DELETING and document.pending_version == item.fingerprint:
