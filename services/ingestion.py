@@ -240,8 +240,7 @@ class Ingestion:
     def _recover(self) -> None:
         """Once a process, when there is work: frees what a killed process held."""
         with self._recovering:
-            documents = self._ledger.counts().documents
-            if self._recovered or not documents[DocumentStatus.QUEUED] + documents[DocumentStatus.RUNNING]:
+            if self._recovered or not (self._ledger.queued() or self._ledger.running()):
                 return
             self._store()
             if self._settings.index.mode == "embedded":

@@ -238,8 +238,9 @@ def _retries(
         time = DocumentRow.not_before if table is JobItemRow else BatchQuestionRow.not_before
         first = session.execute(
             found.where(*again, table.job_id == job_id).order_by(time.nulls_first(), table.ordinal).limit(1)
-        ).one()
-        tally.next_try_at, tally.why = first[1], first[2]
+        ).first()
+        if first is not None:  # else it was taken since they were counted
+            tally.next_try_at, tally.why = first[1], first[2]
 
 
 def _mark_growing(session: Session, ids: Sequence[str], tallies: dict[str, _Tally]) -> None:
