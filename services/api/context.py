@@ -48,7 +48,7 @@ class Context:
             self.runtime.queue.check()
 
 
-def _context(request: Request) -> Context:
+async def _context(request: Request) -> Context:  # async: no thread is taken for it
     life: Life = request.app.state.life
     return life.parts()
 
