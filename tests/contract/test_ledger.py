@@ -6,8 +6,10 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event
 
 from pipelines.core.errors import (
     ConflictError,
@@ -16,7 +18,7 @@ from pipelines.core.errors import (
     MalformedDocumentError,
     NotFoundError,
 )
-from pipelines.core.state import DocumentStatus, ItemStatus, JobStatus, Ledger, Submission, WorkItem, owner_id
+from pipelines.core.state import Database, DocumentStatus, ItemStatus, JobStatus, Ledger, Submission, WorkItem, owner_id
 from pipelines.core.types import Answer, AnswerStatus, Receipt, StageReceipt, Usage
 from tests.support.clock import Clock
 
@@ -565,3 +567,22 @@ def test_nobody_waits_in_a_circle_for_several_documents(ledger: Ledger) -> None:
         done += [pool.submit(submit_new, backwards) for backwards in (False, True)]
         for each in done:
             each.result()
+
+
+@pytest.mark.network
+def test_a_claim_reads_no_more_of_the_queue_than_it_takes(postgres_url: str) -> None:
+    with Ledger(postgres_url) as ledger:
+        ledger.accept(TENANT, [submission(number) for number in range(50)])
+        engine = Database(postgres_url).engine
+        plans: list[str] = []
+
+        def explain(connection: Connection, _cursor: object, statement: str, values: Any, *_: object) -> None:
+            if statement.startswith("SELECT") and "queued_at, documents.id" in statement:
+                connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # of fifty rows all would be read
+                plans.extend(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", values))
+
+        event.listen(engine, "before_cursor_execute", explain)
+        assert len(claim(Ledger(engine), 5)) == 5
+        engine.dispose()
+    assert any("ix_documents_queue" in line for line in plans)
+    assert not any("Sort" in line for line in plans)

@@ -108,7 +108,8 @@ class DocumentRow(Base):
     __table_args__ = (
         # a hash, because PostgreSQL bounds the size of an index entry and a source may be a long address
         Index("uq_documents_tenant_source", "tenant", "source_sha256", unique=True),
-        Index("ix_documents_status_queued", "status", "queued_at"),
+        # the whole order of the queue: a batch of thousands was queued at the same moment
+        Index("ix_documents_queue", "status", "queued_at", "id"),
         Index("ix_documents_tenant_created", "tenant", "created_at", "id"),
         Index("ix_documents_lease", "lease_until"),
         Index("ix_documents_blob", "blob_key"),

@@ -16,6 +16,8 @@ def upgrade() -> None:
         op.add_column(table, sa.Column("labels", sa.Text(), nullable=False, server_default=""))
     for table in ("jobs", "receipts"):
         op.add_column(table, sa.Column("labels", sa.Text(), nullable=True))
+    op.drop_index("ix_documents_status_queued", "documents")
+    op.create_index("ix_documents_queue", "documents", ["status", "queued_at", "id"], unique=False)
     op.create_index("ix_receipts_created", "receipts", ["created_at"], unique=False)
     op.add_column("jobs", sa.Column("idempotency_key", sa.String(length=255), nullable=True))
     op.add_column("jobs", sa.Column("request_sha256", sa.String(length=64), nullable=True))
@@ -171,6 +173,8 @@ def downgrade() -> None:
         op.drop_table(table)
     op.drop_index("uq_jobs_idempotency", "jobs")
     op.drop_index("ix_receipts_created", "receipts")
+    op.drop_index("ix_documents_queue", "documents")
+    op.create_index("ix_documents_status_queued", "documents", ["status", "queued_at"], unique=False)
     for index in ("ix_job_items_changed", "ix_job_items_status"):
         op.drop_index(index, "job_items")
     op.drop_column("job_items", "updated_at")
