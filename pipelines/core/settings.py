@@ -361,6 +361,8 @@ class Settings(Section):
     def _workers_can_share(self) -> "Settings":
         if not self.distributed:
             return self
+        if not self.queue.url.get_secret_value().startswith(("redis://", "rediss://")):
+            raise ValueError("queue.url is neither `memory://` nor the address of a Redis: `redis://HOST:PORT/DB`")
         if self.index.mode == "embedded":
             raise ValueError(
                 "queue.url names a broker, so several processes share the index: set index.mode to `server`"
