@@ -185,6 +185,7 @@ class _Look:
         except ConflictError as error:
             if len(files) == 1:
                 logger.warning("sync of %s: %s is left out: %s", self.item.url, files[0].file.path, error.detail)
+                self._sources.keep(self.item, files[0].file)  # or what it was would be deleted as gone
                 return
             for file in files:
                 self._record([file])

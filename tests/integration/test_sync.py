@@ -18,6 +18,7 @@ from pipelines.core.remote import RemoteFiles
 from pipelines.core.state import DocumentStatus, ItemStatus, SourceStatus
 from services import listing as listing_module
 from services import sync as sync_module
+from services.intake import NewDocument
 from services.listing import BucketListing, FolderListing, Listed
 from tests.support.s3 import BUCKET, S3Server, s3_server
 from tests.support.syncing import TENANT, Syncing, figures
@@ -397,6 +398,23 @@ def test_a_source_is_deleted_with_or_without_its_documents(syncing: Syncing, fol
 
 
 # --- Ways out ------------------------------------------------------------------------------------------------------
+
+
+def test_a_changed_file_whose_document_now_has_other_readers_deletes_nothing(syncing: Syncing, folder: Folder) -> None:
+    def sync() -> SourceStatus:
+        source = syncing.sources.add(TENANT, folder.url, metadata={}, document_labels=("team",), labels=("team",))
+        syncing.syncs.turn(syncing.stop)
+        return syncing.sources.get(source.id, TENANT).status
+
+    folder.write("a.md", b"first")
+    assert sync() is SourceStatus.SYNCED
+    (source,) = syncing.documents()
+    theirs = NewDocument(io.BytesIO(b"theirs"), "a.md", source, labels=("staff",))
+    syncing.ledger.accept(TENANT, list(syncing.syncs.intake.submissions(TENANT, [theirs], strict=True)))
+    folder.write("a.md", b"second")
+    assert sync() is SourceStatus.SYNCED
+    (document,) = syncing.documents().values()
+    assert (document.status, document.labels) == (DocumentStatus.QUEUED, ("staff",))
 
 
 def test_links_lead_nowhere_else(syncing: Syncing, folder: Folder, tmp_path: Path) -> None:

@@ -19,12 +19,21 @@ def look(session: Session, item: SyncItem, files: Sequence[SeenFile]) -> dict[st
     names = {_hash(file.path): file for file in files}
     known = {row.path_sha256: row for row in _rows(session, item, names)}
     same = [key for key, file in names.items() if key in known and known[key].mark == file.mark]
+    _note(session, item, same)
+    return {file.path: key in known for key, file in names.items() if key not in set(same)}
+
+
+def keep(session: Session, item: SyncItem, file: SeenFile) -> None:
+    """Notes that a file is still there, and what is in it, though it could not be taken as it is now."""
+    _note(session, item, [_hash(file.path)])
+
+
+def _note(session: Session, item: SyncItem, keys: Sequence[str]) -> None:
     own = (SourceFileRow.source_id == item.source_id,)
-    for part in _parts(same):
+    for part in _parts(keys):
         at = {"generation": item.generation}
         session.execute(update(SourceFileRow).where(*own, SourceFileRow.path_sha256.in_(part)).values(at))
         session.execute(update(SourceFileRow).where(*own, SourceFileRow.parent_sha256.in_(part)).values(at))
-    return {file.path: key in known for key, file in names.items() if key not in set(same)}
 
 
 def accept(session: Session, item: SyncItem, job: JobRow, files: Sequence[ReadFile], now: datetime) -> None:

@@ -220,6 +220,16 @@ class Sources:
             row.added += sum(not read.known for read in files)
             row.changed += sum(read.known for read in files)
 
+    def keep(self, item: SyncItem, file: SeenFile) -> None:
+        """Notes that a file is still there whose documents could not be recorded: what is known of it stays.
+
+        Raises:
+            SyncEndedError: the lease was lost.
+        """
+        with self._database.write() as session:
+            source_rows.leased(session, item)
+            seen.keep(session, item, file)
+
     def forget_unseen(self, item: SyncItem, limit: int) -> int:
         """Marks documents for deletion whose files were not seen in this look; returns how many files that were.
 
