@@ -18,7 +18,17 @@ from pipelines.core.errors import (
     MalformedDocumentError,
     NotFoundError,
 )
-from pipelines.core.state import Database, DocumentStatus, ItemStatus, JobStatus, Ledger, Submission, WorkItem, owner_id
+from pipelines.core.state import (
+    Database,
+    DocumentStatus,
+    ItemStatus,
+    JobStatus,
+    Ledger,
+    Submission,
+    WorkItem,
+    owner_id,
+    submit,
+)
 from pipelines.core.types import Answer, AnswerStatus, Receipt, StageReceipt, Usage
 from tests.support.clock import Clock
 
@@ -539,6 +549,15 @@ def test_a_receipt_is_kept_without_any_text(ledger: Ledger) -> None:
     assert "secret" not in repr(record)
     with pytest.raises(NotFoundError):
         ledger.receipt("a-1", "other")
+
+
+def test_a_job_of_many_parts_is_cancelled_whole(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "PART", 3)
+    kept = ledger.accept(TENANT, [submission(4)])
+    job = ledger.accept(TENANT, [*map(submission, range(7)), submission(1, "b")])
+    assert ledger.cancel(job.id, TENANT).counts[ItemStatus.CANCELLED] == 7
+    assert [item.document_id for item in claim(ledger)] == ["doc-4"]
+    assert ledger.job(kept.id, TENANT).status is JobStatus.RUNNING
 
 
 # --- Many at once ----------------------------------------------------------------------------------------------------

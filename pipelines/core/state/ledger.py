@@ -175,13 +175,16 @@ class Ledger:
         """Cancels what a job has queued or running, except work that another job waits for as well. Idempotent.
 
         A running worker learns of it from `extend`. If it publishes before that, the document is `indexed` all the
-        same. A document that was never indexed ends `failed` with the code `cancelled`.
+        same. A document that was never indexed ends `failed` with the code `cancelled`. A large job is cancelled part
+        by part; where that is broken off, cancel it again.
 
         Raises:
             NotFoundError: the tenant has no such job.
         """
-        with self._database.write() as session:
-            submit.cancel(session, tenant, job_id, self._clock(), labels)
+        after: int | None = -1
+        while after is not None:
+            with self._database.write() as session:
+                after = submit.cancel(session, tenant, job_id, self._clock(), labels, after=after)
         return self.job(job_id, tenant)
 
     # --- Workers ---------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from pipelines.core.state.records import DocumentStatus, ItemStatus, Metadata, S
 from pipelines.core.state.tables import DocumentRow, JobItemRow, JobRow
 
 OPEN = (ItemStatus.QUEUED, ItemStatus.RUNNING)
+PART = 1000  # of what one transaction holds in memory, and locks
 CHUNK = 400  # SQLite and PostgreSQL bound the parameters of one statement
 
 
@@ -113,11 +114,24 @@ def delete(session: Session, tenant: str, document_id: str, now: datetime, label
     return document
 
 
-def cancel(session: Session, tenant: str, job_id: str, now: datetime, labels: Labels | None = None) -> None:
-    """Cancels what a job has outstanding, except where another job waits for the same work."""
+def cancel(
+    session: Session, tenant: str, job_id: str, now: datetime, labels: Labels | None = None, *, after: int = -1
+) -> int | None:
+    """Cancels a part of what a job has outstanding, except where another job waits for the same work.
+
+    Args:
+        after: Ordinal behind which the part begins.
+
+    Returns:
+        Where the next part begins; `None` after the last. From the first one on, nothing is added to the job.
+    """
     job = jobs.locked(session, tenant, job_id, labels)
     job.cancelled_at = job.cancelled_at or now
-    documents = _load_documents_of(session, JobItemRow.job_id == job_id, JobItemRow.status.in_(OPEN))
+    statement = select(JobItemRow.ordinal, JobItemRow.document_id).where(
+        JobItemRow.job_id == job_id, JobItemRow.ordinal > after, JobItemRow.status.in_(OPEN)
+    )
+    part = session.execute(statement.order_by(JobItemRow.ordinal).limit(PART)).all()
+    documents = locked(session, [document_id for _, document_id in part])
     open_items = _open_items(session, documents)
     for document in documents.values():
         items = open_items.get(document.id, [])
@@ -129,6 +143,7 @@ def cancel(session: Session, tenant: str, job_id: str, now: datetime, labels: La
             _abandon(document, now)
         elif not wanted and document.status == DocumentStatus.DELETING:
             document.pending_version = None
+    return part[-1].ordinal if len(part) == PART else None
 
 
 def _abandon(document: DocumentRow, now: datetime) -> None:
