@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import psutil
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import text
 
 from pipelines.core.errors import StateUnavailableError
 from pipelines.core.state import Database, Ledger, postgres
+from pipelines.core.state.tables import TurnRow
 from tests.support.servers import Postgres
 from tests.support.services import missing
 
@@ -49,6 +51,28 @@ def test_a_statement_without_an_answer_is_given_up(postgres_url: str, monkeypatc
     assert time.monotonic() - started < 5
     database.ping()
     database.close()
+
+
+def test_a_process_that_stops_in_a_transaction_gives_up_its_locks(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "IDLE_S", 1)
+    stopped, other = Database(postgres_url), Database(postgres_url)
+    with stopped.write() as session:
+        session.add(TurnRow(name="sweep", due_at=datetime.now(UTC)))
+
+    def stop_with_a_lock() -> None:
+        with stopped.write() as session:
+            session.get(TurnRow, "sweep", with_for_update=True)
+            with other.write() as others:  # it waits for the lock, and gets it
+                assert others.get(TurnRow, "sweep", with_for_update=True) is not None
+            session.execute(text("SELECT 1"))
+
+    with pytest.raises(StateUnavailableError):
+        stop_with_a_lock()
+    stopped.ping()
+    for database in (stopped, other):
+        database.close()
 
 
 def test_a_server_that_hangs_and_goes_on(server: Postgres, address: str, monkeypatch: pytest.MonkeyPatch) -> None:

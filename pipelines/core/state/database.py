@@ -14,6 +14,7 @@ from sqlalchemy.exc import (
     DatabaseError,
     DataError,
     InterfaceError,
+    InternalError,
     NoSuchModuleError,
     OperationalError,
     TimeoutError,
@@ -108,7 +109,7 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (OperationalError, InterfaceError, TimeoutError) as error:
+        except (OperationalError, InterfaceError, InternalError, TimeoutError) as error:
             raise self._unavailable(error) from error
         except (DataError, UnicodeEncodeError) as error:
             raise InvalidRequestError("The request holds text that the state database cannot store.") from error

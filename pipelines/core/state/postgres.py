@@ -13,6 +13,9 @@ ANSWER_S = 30.0
 SILENT_S = 20
 """A connection on which a server has acknowledged nothing for so long is given up."""
 
+IDLE_S = 60
+"""A process that stops or vanishes in the middle of a transaction keeps the locks that it holds for so long."""
+
 ARGUMENTS = {
     "connect_timeout": CONNECT_S,
     "keepalives_idle": SILENT_S,
@@ -52,6 +55,10 @@ def bound(engine: Engine) -> None:
     """Has an engine open such connections."""
 
     def connect(_dialect: Any, _record: Any, arguments: list[Any], named: dict[str, Any]) -> BoundedConnection:
-        return BoundedConnection.connect(*arguments, **named)
+        connection = BoundedConnection.connect(*arguments, autocommit=True, **named)
+        # not as an option of the connection, which a pooler in between may refuse
+        connection.execute(f"SET idle_in_transaction_session_timeout = {IDLE_S * 1000}")
+        connection.autocommit = False
+        return connection
 
     event.listen(engine, "do_connect", connect)
