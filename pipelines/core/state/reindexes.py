@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
+from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, not_, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, ScalarSelect, Select, Update, and_, delete, func, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from pipelines.core.errors import ConflictError
 from pipelines.core.state import queries
@@ -21,6 +22,11 @@ from pipelines.core.state.owners import is_dead, owner_id
 from pipelines.core.state.records import Document, DocumentStatus
 from pipelines.core.state.submit import clean
 from pipelines.core.state.tables import BuildRow, DocumentRow, ReindexedRow
+
+T = TypeVar("T")
+
+SOME = 5000
+"""Documents handed over in one statement."""
 
 
 class Standing(Enum):
@@ -139,17 +145,10 @@ class Reindexes:
             if any(session.scalar(each) for each in lacking):
                 return False
             row.retired_at, row.held_until = self._clock(), None
-            mine = and_(ReindexedRow.build == shadow, ReindexedRow.document_id == DocumentRow.id)
-            fields = ("version", "passages", "title", "text_key")
-            session.execute(
-                update(DocumentRow)
-                .where(exists().where(mine))
-                .values(
-                    {name: select(getattr(ReindexedRow, name)).where(mine).scalar_subquery() for name in fields}
-                    | {"version_uncertain": False}
-                )
-                .execution_options(synchronize_session=False)
-            )
+            after = ""
+            while ids := session.scalars(_ids(shadow).where(ReindexedRow.document_id > after).limit(SOME)).all():
+                session.execute(_hand_over(shadow, after, ids[-1]))
+                after = ids[-1]
             return True
 
     def end(self, run: Reindexing) -> None:
@@ -177,8 +176,7 @@ class Reindexes:
     def count(self, shadow: str) -> int:
         """How many are outstanding."""
         with self._database.read() as session:
-            statement = _outstanding(shadow).with_only_columns(func.count(), maintain_column_froms=True)
-            return session.scalar(statement) or 0
+            return session.scalar(_outstanding(shadow).with_only_columns(func.count(DocumentRow.id))) or 0
 
     def record(self, shadow: str, done: Reindexed) -> None:
         """Records that the shadow shows a document."""
@@ -198,7 +196,7 @@ class Reindexes:
     def gone(self, shadow: str, *, limit: int = 100) -> list[str]:
         """Ids of documents that the shadow holds and that are not in the index any more."""
         with self._database.read() as session:
-            return list(session.scalars(_gone(shadow).order_by(ReindexedRow.document_id).limit(limit)))
+            return list(session.scalars(_gone(shadow).limit(limit)))
 
     def drop(self, shadow: str, ids: Sequence[str]) -> None:
         """Records that the shadow does not hold these any more."""
@@ -222,18 +220,36 @@ def _in_index() -> ColumnElement[bool]:
     return and_(DocumentRow.version.is_not(None), DocumentRow.status != DocumentStatus.DELETING)
 
 
-def _outstanding(shadow: str) -> Select[DocumentRow]:
+def _held_as(shadow: str, column: InstrumentedAttribute[T]) -> ScalarSelect[T]:
+    """What a shadow holds of a document; NULL where it does not.
+
+    One look-up a document and no join: without statistics, as after many inserts, PostgreSQL joined 100,000 documents
+    by comparing each with each, and did not come to an end.
+    """
     mine = and_(ReindexedRow.build == shadow, ReindexedRow.document_id == DocumentRow.id)
-    return (
-        select(DocumentRow)
-        .outerjoin(ReindexedRow, mine)
-        .where(
-            _in_index(),
-            or_(ReindexedRow.document_id.is_(None), ReindexedRow.source_version != DocumentRow.version),
-        )
-    )
+    return select(column).where(mine).correlate(DocumentRow).scalar_subquery()
+
+
+def _outstanding(shadow: str) -> Select[DocumentRow]:
+    made_from = _held_as(shadow, ReindexedRow.source_version)
+    return select(DocumentRow).where(_in_index(), made_from.is_distinct_from(DocumentRow.version))
+
+
+def _ids(shadow: str) -> Select[str]:
+    return select(ReindexedRow.document_id).where(ReindexedRow.build == shadow).order_by(ReindexedRow.document_id)
 
 
 def _gone(shadow: str) -> Select[str]:
-    there = exists().where(DocumentRow.id == ReindexedRow.document_id, _in_index())
-    return select(ReindexedRow.document_id).where(ReindexedRow.build == shadow, not_(there))
+    there = select(DocumentRow.id).where(DocumentRow.id == ReindexedRow.document_id, _in_index())
+    return _ids(shadow).where(there.correlate(ReindexedRow).scalar_subquery().is_(None))
+
+
+def _hand_over(shadow: str, after: str, last: str) -> Update:
+    """Sets documents to what the shadow holds. Some at a time: the wait for one statement is bounded."""
+    fields = (ReindexedRow.version, ReindexedRow.passages, ReindexedRow.title, ReindexedRow.text_key)
+    return (
+        update(DocumentRow)
+        .where(DocumentRow.id > after, DocumentRow.id <= last, _held_as(shadow, ReindexedRow.version).is_not(None))
+        .values({field.key: _held_as(shadow, field) for field in fields} | {"version_uncertain": False})
+        .execution_options(synchronize_session=False)
+    )
