@@ -1,5 +1,6 @@
 """Filling a shadow with every document of the index, while that goes on changing."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 FEW = 32
 """Outstanding documents at which publishing is held. They are prepared while it is."""
+PATIENCE = 8
+"""Rounds after which it is held however many there are: others bring documents faster than they are prepared here."""
 HOLD_S = 30.0
 """Longest time for which publishing is held at once; then it goes on, and so do the rounds."""
 PAGE = 100
@@ -73,12 +76,13 @@ class Filling:
         Raises:
             DocumentsUnreadableError: the same documents failed twice.
         """
-        while True:
+        for rounds in itertools.count(1):
             before = self._failures
             self._round()
             if same := self._failures.keys() & before.keys():  # not changed, and failed again
                 raise _unreadable([self._failures[each] for each in sorted(same)])
-            if self._book.count(self._shadow.build) <= FEW and not self._failures and self._change_over():
+            due = rounds >= PATIENCE or self._book.count(self._shadow.build) <= FEW
+            if due and not self._failures and self._change_over():
                 return
 
     def _change_over(self) -> bool:
