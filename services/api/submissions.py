@@ -22,8 +22,8 @@ from pipelines.core.types import Scalar
 from services.api.limits import UnsupportedMediaTypeError
 from services.api.schemas import AccessLabels, Label, Metadata, NewText, NewTexts
 from services.archives import is_archive
-from services.submission import TITLE_KEY
 from services.intake import NewDocument
+from services.submission import TITLE_KEY
 
 SUFFIXES = {"markdown": (".md", ".markdown"), "text": (".txt", ".text"), "html": (".html", ".htm")}
 MAX_FIELD_BYTES = 1024 * 1024
