@@ -435,3 +435,13 @@ def test_an_object_that_is_put_while_it_is_deleted_stays(
         assert putting.result(10).key == key
     assert content(blobs, key) == b"unused for long"
     assert [name for name in s3.keys(tmp_path.name) if objects.DELETING in name] == []
+
+
+def test_files_are_flushed_to_disk_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = FolderBlobs(tmp_path)
+    together = threading.Barrier(2, timeout=10)
+    monkeypatch.setattr("os.fsync", lambda _: together.wait())
+    with ThreadPoolExecutor() as pool:
+        keys = {blob.key for blob in pool.map(lambda content: blobs.put(io.BytesIO(content)), (b"one", b"two"))}
+    assert all(map(blobs.exists, keys))
+    assert len(keys) == 2

@@ -43,11 +43,13 @@ class FolderBlobs:
                 file.write(chunk)
             key = f"{FILES}/{digest.hexdigest()}"
             path = self._path(key)
-            with self._lock():
+            _flush(file)
+            with self._lock():  # all processes wait for it, so not for the disk
                 if path.exists():
                     os.utime(path)  # used again now: `delete` with `unused_for_s` leaves it
                 else:
-                    _settle(file, path)
+                    _rename(file, path)
+            _flush_folders(path)  # where the file was there: whoever put it may not have come to this yet
         return Blob(key=key, sha256=digest.hexdigest(), size_bytes=size)
 
     def text_writer(self, name: str) -> "FolderTextWriter":
@@ -179,10 +181,22 @@ class FolderTextWriter:
 
 def _settle(file: BinaryIO, path: Path) -> None:
     """Makes a written file durable under its name."""
+    _flush(file)
+    _rename(file, path)
+    _flush_folders(path)
+
+
+def _flush(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
+
+
+def _rename(file: BinaryIO, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Path(file.name).replace(path)
+
+
+def _flush_folders(path: Path) -> None:
     for folder in (path.parent, path.parent.parent):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
