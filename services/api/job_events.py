@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +16,9 @@ from services.api.job_schemas import JobItemChanged, JobItemView, JobProgress, J
 
 POLL_S = 0.3
 PAGE = 200
+REST = 4.0
+"""Pause between two looks, in times of what the last one took: one listener at a large job leaves room for others."""
+LONGEST_S = 5.0
 
 SETTLED = timedelta(seconds=5)
 """Changes younger than this are read again: one may become visible after a later one, by transactions and clocks."""
@@ -41,6 +45,7 @@ class JobEvents:
         shown: Job | None = None
         silent_s = 0.0
         while True:
+            began = time.monotonic()
             job = self._job  # read before its items: once it is finished, they do not change any more
             async for event in self._items():
                 silent_s = 0.0
@@ -51,8 +56,9 @@ class JobEvents:
                 yield sse.encode(JobProgress(type=kind, job=JobView.of(job)))
             if job.finished:
                 return
-            await asyncio.sleep(POLL_S)
-            silent_s += POLL_S
+            pause_s = min(LONGEST_S, max(POLL_S, REST * (time.monotonic() - began)))
+            await asyncio.sleep(pause_s)
+            silent_s += pause_s
             if silent_s >= sse.HEARTBEAT_S:
                 silent_s = 0.0
                 yield KEEPALIVE_COMMENT
