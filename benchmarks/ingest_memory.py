@@ -33,7 +33,7 @@ from pipelines.core.encoders import Embeddings
 from pipelines.core.settings import IndexSettings, Settings
 from pipelines.core.store import DocumentVersion, EmbeddedPassage
 from pipelines.core.types import DEFAULT_TENANT, Usage
-from services.intake import NewDocument
+from services.documents.intake import NewDocument
 from services.runtime import Runtime
 from tests.support.qdrant_server import Qdrant
 

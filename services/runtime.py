@@ -1,8 +1,6 @@
 """The composition root: settings in, working objects out. Each part is built when first needed, once a process."""
 
-import asyncio
 import logging
-import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
@@ -11,24 +9,24 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from pipelines.core.blobs import BlobStore, make_blobs
 from pipelines.core.encoders import Encoder
-from pipelines.core.errors import InvalidRequestError, OverloadedError, RequestTooLargeError, StateUnavailableError
 from pipelines.core.events import Emit, ignore
-from pipelines.core.models import IN_PROCESS, ModelTiers, check, provider_of
-from pipelines.core.settings import STAGES, Role, Settings, StageName
+from pipelines.core.models import ModelTiers, check
+from pipelines.core.settings import Role, Settings
 from pipelines.core.state import Batches, Database, Fleet, Keys, Ledger, Retention, Sources, sqlite_url
 from pipelines.core.store import Fusion, RankedQuery, Schema, Store, make_store
-from pipelines.core.tracing import note, span
 from pipelines.core.types import Answer, Filter, Hit, Question
-from services.batch import BatchAnswering
 from services.config import config_version
-from services.ingest_watch import IngestWatch
-from services.ingestion import Ingestion
-from services.intake import Intake
+from services.documents.ingestion import Ingestion
+from services.documents.intake import Intake
+from services.documents.reindex import Reindexer
+from services.documents.sweep import Sweeper
+from services.documents.sync import Syncs
+from services.documents.watch import IngestWatch
 from services.loop import EventLoop
-from services.metrics import Metrics
-from services.reindex import Reindexer
-from services.sweep import Sweeper
-from services.sync import Syncs
+from services.questions.asking import Asking
+from services.questions.batch import BatchAnswering
+from services.questions.stages import Stages
+from services.telemetry.metrics import Metrics
 from services.work import Nudge, Work
 
 if TYPE_CHECKING:
@@ -37,18 +35,11 @@ if TYPE_CHECKING:
     from indexing.convert import FileConverter
     from indexing.stream import Outcome, Wanted
     from indexing.stream import Submission as PipelineSubmission
-    from pipelines.cite import EncoderCiter
     from pipelines.core.tasks import Runner
-    from pipelines.plan import ContextPlanner
-    from pipelines.prune import EncoderPruner
-    from pipelines.synthesize import Writer
     from services.queue.client import QueueClient
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-"""What Python makes of bytes that are no UTF-8, such as those of a command line. No model and no database takes it."""
 
 
 class Runtime:
@@ -71,8 +62,6 @@ class Runtime:
         self.config_version = config_version(settings)
         self._building = threading.RLock()
         self._closers: list[Callable[[], None]] = []
-        self._entries = {entry.model_name: entry for entry in settings.models}
-        self._encoders: dict[str, Encoder] = {}
 
     # --- Parts -----------------------------------------------------------------------------------------------------
 
@@ -155,7 +144,7 @@ class Runtime:
             self.sources,
             intake=Intake(self.settings, self.blobs, self.encoder.fingerprint),
             fingerprint=self.encoder.fingerprint,
-            queued=lambda: self.ledger.queued(),
+            queued=lambda: self.ledger.queued(),  # noqa: PLW0108  # the ledger opens when it is asked
             nudge=lambda items: self.nudge("ingest", items),
         )
 
@@ -251,7 +240,7 @@ class Runtime:
         return build_answer_pipeline(
             self.settings,
             runner=self.runner,
-            writer=self.writer,
+            writer=self.stages.writer,
             encoder=self.encoder,
             store=self.store,
             config_version=self.config_version,
@@ -260,75 +249,30 @@ class Runtime:
     @cached_property
     def runner(self) -> "Runner":
         """Where the small stages run: here, or on workers."""
-        return self.queue.runner if self._remote_stages else self.inline
+        return self.queue.runner if self._remote_stages else self.stages.inline
 
     @cached_property
     def queue(self) -> "QueueClient":
         """The way to the workers."""
         from services.queue.client import QueueClient
-        from services.queue.lesser import LesserWays
 
-        planner, pruner, citer = self._in_process
-        lesser = LesserWays(self.settings.stages, planner=planner, pruner=pruner, citer=citer)
-        return QueueClient(self.settings, lesser, self.metrics.hedged)
+        return QueueClient(self.settings, self.stages.lesser, self.metrics.hedged)
 
     @cached_property
-    def _in_process(self) -> "tuple[ContextPlanner, EncoderPruner, EncoderCiter]":
-        """The small stages without language models; their encoders load on first use."""
-        from pipelines.cite import EncoderCiter
-        from pipelines.plan import ContextPlanner
-        from pipelines.prune import EncoderPruner
+    def stages(self) -> Stages:
+        """The small stages and the writer, with their models."""
+        return Stages(self.settings, tiers=lambda: self.tiers, encoder=lambda: self.encoder)
 
-        settings = self.settings
-        return (
-            ContextPlanner(settings.plan),
-            EncoderPruner(self._encoder_of("prune"), settings.prune),
-            EncoderCiter(self._encoder_of("cite"), settings.cite),
+    @cached_property
+    def asking(self) -> Asking:
+        """Answers questions."""
+        return Asking(
+            self.settings,
+            pipeline=self._ready_pipeline,
+            ledger=lambda: self.ledger,
+            stages=self.stages,
+            metrics=self.metrics,
         )
-
-    @cached_property
-    def inline(self) -> "Runner":
-        """Runs the small stages here."""
-        from pipelines.cite import ModelCiter
-        from pipelines.core.tasks import InlineRunner
-        from pipelines.plan import ModelPlanner
-        from pipelines.prune import ModelPruner
-
-        settings, tiers = self.settings, self.tiers
-        planner, pruner, citer = self._in_process
-        plan, prune, cite = (self._model_of("plan"), self._model_of("prune"), self._model_of("cite"))
-        return InlineRunner(
-            plan=ModelPlanner(tiers, plan, settings.plan, planner) if plan else planner,
-            prune=ModelPruner(tiers, prune, settings.prune, pruner) if prune else pruner,
-            cite=ModelCiter(tiers, cite, settings.cite, citer) if cite else citer,
-        )
-
-    @cached_property
-    def writer(self) -> "Writer":
-        """Writes answers."""
-        from pipelines.synthesize import ExtractiveWriter, ModelWriter
-
-        extractive = ExtractiveWriter(self.settings.synthesize)
-        model = self._model_of("synthesize")
-        return ModelWriter(self.tiers, model, self.settings.synthesize, extractive) if model else extractive
-
-    def _model_of(self, stage: StageName) -> str | None:
-        """The LiteLLM entry that a stage uses, or `None` where it works in process."""
-        name = self.settings.stages.of(stage)
-        return None if self._provider(name) in IN_PROCESS else name
-
-    def _encoder_of(self, stage: StageName) -> Encoder:
-        """The encoder of a stage: the index's own unless the stage names another `encoder/MODEL`."""
-        name = self.settings.stages.of(stage)
-        if self._provider(name) != "encoder" or name == "encoder":
-            return self.encoder
-        model = self._entries[name].litellm_params.model.partition("/")[2]
-        if model not in self._encoders:
-            self._encoders[model] = Encoder(self.settings.encoder.model_copy(update={"model": model}))
-        return self._encoders[model]
-
-    def _provider(self, name: str) -> str:
-        return provider_of(self._entries[name]) if name in self._entries else name
 
     # --- Work ------------------------------------------------------------------------------------------------------
 
@@ -342,11 +286,7 @@ class Runtime:
         """Loads the models that a worker of these roles needs, and no other. Connects to nothing."""
         for role in roles:
             if role in ("plan", "prune", "cite"):
-                _ = self.inline
-                if self._model_of(role):
-                    self.tiers.warm_up()
-                if role != "plan":  # decides, or steps in where the stage's model fails
-                    self._encoder_of(role).warm_up()
+                self.stages.warm_up(role)
             elif role == "answers":
                 self.tiers.warm_up()
                 self.encoder.warm_up()
@@ -371,55 +311,8 @@ class Runtime:
         return {"ingest": ingest, "answers": answers, "sync": sync}
 
     async def ask(self, question: Question, emit: Emit = ignore) -> Answer:
-        """Answers a question and keeps its receipt.
-
-        Raises:
-            InvalidRequestError: the question is empty, or larger than the settings allow.
-            OverloadedError: see `admit`.
-            StrataError: see `pipelines.answer.answer`.
-        """
-        self.check(question)
-        self.admit()
-        with self.metrics.answering(), span("question") as current:
-            pipeline = await asyncio.to_thread(self._ready_pipeline)
-            from pipelines.answer import answer
-
-            result = await answer(
-                pipeline,
-                question,
-                deadline_s=self.settings.answer.deadline_s,
-                emit=emit,
-                observe=self.metrics.stage,
-            )
-            note(current, {"strata.answer_id": result.id, "strata.status": result.status.value})
-        self.metrics.answered(result)
-        if self.settings.telemetry.log_content:
-            logger.info("answer %s: question %r, answer %r", result.id, question.text, result.text)
-        try:
-            seen = question.filter
-            await asyncio.to_thread(self.ledger.record, seen.tenant, result, labels=seen.labels)
-        except StateUnavailableError as error:  # the answer is there and may have been paid for
-            logger.warning("the receipt of answer %s was not kept: %s", result.id, error.detail)
-        return result
-
-    def admit(self) -> None:
-        """Refuses questions before anything is spent on them, while the model that writes is known to be away.
-
-        Raises:
-            OverloadedError: it and its fallbacks are, and `synthesize.when_away` does not have sentences quoted.
-        """
-        model = self._model_of("synthesize")
-        if model is None or self.settings.synthesize.when_away == "quote":
-            return
-        if away_s := self.tiers.away_for_s(model):
-            raise OverloadedError(
-                f"The model `{model}`, which writes answers, is not available at the moment; try again later.",
-                retry_after_s=away_s,
-            )
-
-    def stages_away(self) -> list[StageName]:
-        """Stages whose model is left alone for a moment, its fallbacks included, because it failed."""
-        return [stage for stage in STAGES if (model := self._model_of(stage)) and self.tiers.away_for_s(model)]
+        """Answers a question and keeps its receipt; see `Asking.ask`."""
+        return await self.asking.ask(question, emit)
 
     def _ready_pipeline(self) -> "Pipeline":
         with self._building:
@@ -432,29 +325,10 @@ class Runtime:
         Raises:
             InvalidRequestError: the text is empty or too long.
         """
-        self.check(Question(text=text))
+        self.asking.check(Question(text=text))
         fusion = Fusion.of(self.settings.retrieve)
         vector = self.encoder.embed([text]).vectors[0]
         return self.store.search([RankedQuery(text, vector)], limit=limit, fusion=fusion, filter=filter)
-
-    def check(self, question: Question) -> None:
-        """Refuses a question that `ask` would refuse.
-
-        Raises:
-            InvalidRequestError: it is empty, or holds what is no text.
-            RequestTooLargeError: it is longer than the settings allow.
-        """
-        limits = self.settings.answer
-        if not question.text.strip():
-            raise InvalidRequestError("The question is empty.")
-        if any(_SURROGATE.search(text) for text in (question.text, *(turn.text for turn in question.history))):
-            raise InvalidRequestError("The question holds half a surrogate pair, which is no character.")
-        if len(question.text) > limits.max_question_chars:
-            raise RequestTooLargeError(f"The question is longer than {limits.max_question_chars} characters.")
-        if len(question.history) > limits.max_history_turns:
-            raise RequestTooLargeError(f"The conversation has more than {limits.max_history_turns} turns.")
-        if sum(len(turn.text) for turn in question.history) > limits.max_history_chars:
-            raise RequestTooLargeError(f"The conversation is longer than {limits.max_history_chars} characters.")
 
     def _ingest(
         self, submissions: "Iterable[PipelineSubmission]", observer: "Callable[[Outcome], None]", wanted: "Wanted"

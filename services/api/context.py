@@ -7,8 +7,8 @@ from fastapi import Depends, Request
 
 from pipelines.core.settings import Settings
 from services.api.limits import Slots
-from services.checks import Checks
 from services.runtime import Runtime
+from services.telemetry.checks import Checks
 from services.work import Nudge
 from services.worker.embedded import EmbeddedWorker
 
@@ -43,7 +43,7 @@ class Context:
         Raises:
             OverloadedError: too many wait for the workers of some stage, or the model that writes is away.
         """
-        self.runtime.admit()
+        self.runtime.asking.admit()
         if self.settings.distributed:
             self.runtime.queue.check()
 

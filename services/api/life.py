@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
 from pipelines.core.errors import StrataError
-from services import checks, gauges
 from services.api.context import Context
 from services.api.limits import ServiceAwayError, Slots
 from services.runtime import Runtime
+from services.telemetry import checks, gauges
 from services.work import Nudge
 from services.worker.embedded import EmbeddedWorker
 

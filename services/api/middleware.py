@@ -11,7 +11,7 @@ from pipelines.core.tracing import REQUEST_ID, from_headers, note, span
 from services.api import problems
 from services.api.life import Life
 from services.api.request_id import HEADER, choose
-from services.metrics import Metrics
+from services.telemetry.metrics import Metrics
 
 PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 _W3C = ("traceparent", "tracestate")

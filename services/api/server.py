@@ -15,7 +15,7 @@ from services.api.app import create_app
 from services.api.gatekeeper import require_a_key
 from services.api.life import Life
 from services.runtime import Runtime
-from services.telemetry import observed
+from services.telemetry.process import observed
 
 CUT_S = 1
 """For requests that have not ended in time: they are cancelled, and may say so."""

@@ -21,9 +21,9 @@ from pipelines.core.settings import Settings
 from pipelines.core.types import Scalar
 from services.api.limits import UnsupportedMediaTypeError
 from services.api.schemas import AccessLabels, Label, Metadata, NewText, NewTexts
-from services.archives import is_archive
-from services.intake import NewDocument
-from services.submission import TITLE_KEY
+from services.documents.archives import is_archive
+from services.documents.intake import NewDocument
+from services.documents.submission import TITLE_KEY
 
 SUFFIXES = {"markdown": (".md", ".markdown"), "text": (".txt", ".text"), "html": (".html", ".htm")}
 MAX_FIELD_BYTES = 1024 * 1024

@@ -70,7 +70,7 @@ class Answering:
         settings, batches = self._runtime.settings, self._runtime.batch_ledger
         lines = QuestionLines(
             OWNER,
-            self._runtime.check,
+            self._runtime.asking.check,
             max_questions=settings.batch.max_questions,
             max_line=settings.api.max_question_bytes,
         )

@@ -15,7 +15,7 @@ from pipelines.core.errors import StrataError
 from pipelines.core.state import Document, DocumentStatus, ItemStatus, Job, JobItem, WorkItem
 from pipelines.core.types import DEFAULT_TENANT, Scalar
 from services.cli.progress import Progress, Waits, progress
-from services.intake import NewDocument
+from services.documents.intake import NewDocument
 
 if TYPE_CHECKING:
     from indexing.stream import Outcome

@@ -13,10 +13,10 @@ from typing import Literal
 from pipelines.core.errors import ConflictError, StrataError
 from pipelines.core.settings import MIB, Settings
 from pipelines.core.state import DocumentStatus
-from services import checks
 from services.cli.context import installed_version
 from services.queue.connection import ping
 from services.runtime import Runtime
+from services.telemetry import checks
 
 PACKAGES = ("haystack-ai", "qdrant-edge-py", "qdrant-client", "sentence-transformers", "torch", "litellm", "celery")
 LOW_DISK_BYTES = 1024 * MIB

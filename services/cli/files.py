@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from services.listing import is_readable
+from services.documents.listing import is_readable
 
 HIDDEN, UNSUPPORTED, LINKED, CLOSED = "hidden", "unsupported ending", "link to a folder", "folder that cannot be read"
 

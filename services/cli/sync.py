@@ -49,7 +49,7 @@ def sync(
     from services.cli.batch import Batch
     from services.cli.fields import parse_fields
     from services.cli.ingest import print_report
-    from services.locations import parse
+    from services.documents.locations import parse
 
     fields = parse_fields(metadata or [], context.settings(ctx), "--metadata")
     location = parse(url)

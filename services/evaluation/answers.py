@@ -100,7 +100,7 @@ async def _ask(items: Sequence[Item], runtime: Runtime) -> list[_Outcome]:
     for item in items:
         question = question_of(item, history=True)
         try:
-            runtime.check(question)
+            runtime.asking.check(question)
             given = await answer(runtime.answer_pipeline, question, deadline_s=runtime.settings.answer.deadline_s)
         except StrataError as error:
             outcomes.append(_Outcome(item, error=error.code))

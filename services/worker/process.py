@@ -16,7 +16,7 @@ from services.queue.app import build_app
 from services.queue.connection import end
 from services.queue.names import LEDGER_ROLES, STAGE_ROLES
 from services.runtime import Runtime
-from services.telemetry import observed
+from services.telemetry.process import observed
 from services.worker.celery import CeleryWorker
 from services.worker.presence import Presence, touch
 from services.worker.stages import Stages

@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.core.settings import Settings
 from pipelines.core.types import Question
-from services.intake import NewDocument
+from services.documents.intake import NewDocument
 from services.runtime import Runtime
 from tests.support.accounting import account, open_documents
 from tests.support.api_server import assert_problem, read_events, wait_for_job

@@ -26,7 +26,7 @@ from pipelines.core.settings import (
 )
 from pipelines.core.types import MARKER, Answer, AnswerStatus, Limits, Question, StageReceipt, Turn
 from pipelines.synthesize import REFUSAL
-from services.intake import NewDocument
+from services.documents.intake import NewDocument
 from services.runtime import Runtime
 from tests.support.model_stub import Behaviour, Cut, Drop, Hang, ModelStub, Raw, Reply, Request, Status
 

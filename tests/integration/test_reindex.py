@@ -18,7 +18,7 @@ from pipelines.core.errors import (
     IndexUnavailableError,
 )
 from pipelines.core.store.hybrid import HybridStore
-from services.refill import DocumentsUnreadableError
+from services.documents.refill import DocumentsUnreadableError
 from tests.support.qdrant_server import ROOT, drop_collections
 from tests.support.reindexing import SECTIONS, Process, text
 

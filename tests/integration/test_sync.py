@@ -16,10 +16,10 @@ import pytest
 from pipelines.core.errors import BlobsUnavailableError
 from pipelines.core.remote import RemoteFiles
 from pipelines.core.state import DocumentStatus, ItemStatus, SourceStatus
-from services import listing as listing_module
-from services import sync as sync_module
-from services.intake import NewDocument
-from services.listing import BucketListing, FolderListing, Listed
+from services.documents import listing as listing_module
+from services.documents import sync as sync_module
+from services.documents.intake import NewDocument
+from services.documents.listing import BucketListing, FolderListing, Listed
 from tests.support.s3 import BUCKET, S3Server, s3_server
 from tests.support.syncing import TENANT, Syncing, figures
 

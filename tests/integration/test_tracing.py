@@ -12,7 +12,7 @@ import pytest
 from pipelines.core import tracing
 from pipelines.core.errors import ConfigurationError
 from pipelines.core.settings import TelemetrySettings
-from services.tracing import exporting, traces_url
+from services.telemetry.tracing import exporting, traces_url
 from tests.support.collector import collector
 
 pytestmark = pytest.mark.network
@@ -45,12 +45,12 @@ def test_a_collector_that_refuses_is_told_of_once(caplog: pytest.LogCaptureFixtu
                     pass
         assert len(refusing.paths) > 1
     told = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert [record.name for record in told] == ["services.tracing"]
+    assert [record.name for record in told] == ["services.telemetry.tracing"]
 
 
 def test_a_collector_that_is_not_there_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.tracing.EXPORT_S", 1.0)
-    monkeypatch.setattr("services.tracing.FLUSH_S", 0.2)
+    monkeypatch.setattr("services.telemetry.tracing.EXPORT_S", 1.0)
+    monkeypatch.setattr("services.telemetry.tracing.FLUSH_S", 0.2)
     with socket.socket() as silent:  # accepts, and never answers
         silent.bind(("127.0.0.1", 0))
         silent.listen()

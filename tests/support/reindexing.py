@@ -14,7 +14,7 @@ from typing import Any
 
 from pipelines.core.settings import Settings
 from pipelines.core.types import DEFAULT_TENANT, Filter
-from services.intake import NewDocument
+from services.documents.intake import NewDocument
 from services.runtime import Runtime
 from tests.support.hash_encoder import HashEncoder
 

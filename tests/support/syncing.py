@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from pipelines.core.blobs import FolderBlobs
 from pipelines.core.settings import IngestSettings, Settings
 from pipelines.core.state import Database, Document, DocumentStatus, Ledger, Source, Sources, sqlite_url
-from services.intake import Intake
-from services.sync import Syncs
+from services.documents.intake import Intake
+from services.documents.sync import Syncs
 
 TENANT = "default"
 

@@ -147,6 +147,8 @@ class Reindexes:
             row.retired_at, row.held_until = self._clock(), None
             after = ""
             while ids := session.scalars(_ids(shadow).where(ReindexedRow.document_id > after).limit(SOME)).all():
+                theirs = select(DocumentRow.id).where(DocumentRow.id > after, DocumentRow.id <= ids[-1])
+                session.execute(theirs.order_by(DocumentRow.id).with_for_update())  # in the order of `submit.locked`
                 session.execute(_hand_over(shadow, after, ids[-1]))
                 after = ids[-1]
             return True

@@ -55,7 +55,7 @@ async def submit(
     settings = context.settings
     lines = QuestionLines(
         caller,
-        context.runtime.check,
+        context.runtime.asking.check,
         max_questions=settings.batch.max_questions,
         max_line=settings.api.max_question_bytes,
     )

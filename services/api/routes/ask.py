@@ -39,7 +39,7 @@ async def ask(
     `citation`, and at the end `answer` or `error`. A client that leaves stops the work.
     """
     question = body.of(caller)
-    context.runtime.check(question)
+    context.runtime.asking.check(question)
     context.admit()
     context.slots.take()
     if body.stream or sse.wanted(request):

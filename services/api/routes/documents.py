@@ -22,7 +22,7 @@ from services.api.schemas import (
     TextSpan,
 )
 from services.api.submissions import submission
-from services.intake import NewDocument
+from services.documents.intake import NewDocument
 
 MAX_SPAN = 200_000  # code points of source text in one response
 

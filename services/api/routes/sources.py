@@ -17,7 +17,7 @@ from services.api.context import Context, Ctx
 from services.api.problems import responses
 from services.api.schemas import AccessLabels, Body, Exchangeable, Failure, Metadata, fields_of
 from services.api.submissions import frozen
-from services.locations import allowed, parse
+from services.documents.locations import allowed, parse
 
 router = APIRouter(prefix="/v1/sources", tags=["sources"])
 

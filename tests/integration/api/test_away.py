@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from services import checks
+from services.telemetry import checks
 from tests.support.api_server import ApiServer, assert_problem
 from tests.support.servers import Postgres
 

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from pipelines.core import tracing
-from services.logs import logging_as
+from services.telemetry.logs import logging_as
 from tests.support.api_server import ApiServer, assert_problem, wait_for_job
 from tests.support.model_stub import ModelStub, Reply, Status
 from tests.support.stage_replies import replies

@@ -10,8 +10,8 @@ import pytest
 from pipelines.core.encoders import Encoder
 from pipelines.core.errors import IndexUnavailableError, StateUnavailableError
 from pipelines.core.settings import Settings
-from services import checks
 from services.runtime import Runtime
+from services.telemetry import checks
 from tests.support.api_server import ApiServer, assert_problem
 
 pytestmark = pytest.mark.network

@@ -9,8 +9,8 @@ import pytest
 from pipelines.core import tracing
 from pipelines.core.tasks import PlanTask
 from pipelines.core.types import Question
-from services.logs import logging_as
-from services.tracing import exporting
+from services.telemetry.logs import logging_as
+from services.telemetry.tracing import exporting
 from tests.support.collector import collector
 from tests.support.model_stub import ModelStub, Reply, Status
 from tests.support.stage_workers import StageWorkers, asking

@@ -53,7 +53,7 @@ def test_it_tells_what_it_did_and_then_that_nothing_is_left(strata: Any) -> None
 
 def test_an_interrupt_says_that_nothing_has_changed(strata: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("services.refill.Filling.fill", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr("services.documents.refill.Filling.fill", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
         code, out, err = strata()
     assert (code, out) == (130, "")
     assert "the live index is as it was" in err

@@ -14,9 +14,9 @@ from indexing.identity import LAYOUT
 from pipelines.core.errors import BlobsUnavailableError, ConflictError, StateUnavailableError, StrataError
 from pipelines.core.settings import Settings
 from pipelines.core.state import ReadFile, SeenFile, Sources, Submission, SyncEndedError, SyncItem, owner_id
-from services.intake import Intake, NewDocument
-from services.listing import Listed, Listing, UnreadableFileError, make_listing
-from services.locations import allowed, configured_locations, parse
+from services.documents.intake import Intake, NewDocument
+from services.documents.listing import Listed, Listing, UnreadableFileError, make_listing
+from services.documents.locations import allowed, configured_locations, parse
 
 BATCH = 200
 """Files compared, read and recorded together: what a killed worker read for nothing, and what is in memory."""

@@ -11,7 +11,7 @@ from indexing.stream import Indexed, Outcome, Submission
 from pipelines.core.errors import ConflictError, DocumentError, StrataError
 from pipelines.core.state import Document, Reindexed, Reindexes, Reindexing
 from pipelines.core.store import Store
-from services.submission import submission
+from services.documents.submission import submission
 
 if TYPE_CHECKING:
     from haystack import Pipeline

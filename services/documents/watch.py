@@ -9,7 +9,7 @@ from indexing.stream import Indexed
 from pipelines.core.errors import StrataError
 from pipelines.core.state import WorkItem
 from pipelines.core.tracing import Attribute, failed, note, open_span, span
-from services.metrics import Metrics
+from services.telemetry.metrics import Metrics
 
 
 class IngestWatch:

@@ -27,8 +27,8 @@ from pipelines.core.errors import (
 from pipelines.core.settings import ConvertSettings, IndexSettings, IngestSettings, Settings, SplitSettings
 from pipelines.core.state import Document, DocumentStatus, ItemStatus, Job, Ledger, WorkItem
 from pipelines.core.store import Schema, make_store
-from services.ingestion import Ingestion
-from services.intake import NewDocument
+from services.documents.ingestion import Ingestion
+from services.documents.intake import NewDocument
 from tests.support.hash_encoder import HashEncoder
 
 TENANT = "default"

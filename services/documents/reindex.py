@@ -21,7 +21,7 @@ from pipelines.core.errors import ConflictError, StateUnavailableError
 from pipelines.core.settings import Settings
 from pipelines.core.state import Document, Reindexes, Reindexing, Standing
 from pipelines.core.store import Schema, Store
-from services.refill import Filling, Tell, pages
+from services.documents.refill import Filling, Tell, pages
 
 if TYPE_CHECKING:
     from haystack import Pipeline

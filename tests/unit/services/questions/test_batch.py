@@ -17,9 +17,9 @@ from pipelines.core.errors import (
 )
 from pipelines.core.state import Batches, Database, Job, NewQuestion, QuestionItem, QuestionResult, sqlite_url
 from pipelines.core.types import Answer, AnswerStatus, Question
-from services import batch
-from services.batch import BatchAnswering
 from services.loop import EventLoop
+from services.questions import batch
+from services.questions.batch import BatchAnswering
 
 TENANT = "default"
 Ask = Callable[[Question], Awaitable[Answer]]

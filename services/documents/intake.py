@@ -22,7 +22,7 @@ from pipelines.core.errors import (
 from pipelines.core.settings import Settings
 from pipelines.core.state import Submission, WorkItem
 from pipelines.core.types import Scalar
-from services.archives import ArchiveTooLargeError, DamagedMemberError, Member, Readable, is_archive, members
+from services.documents.archives import ArchiveTooLargeError, DamagedMemberError, Member, Readable, is_archive, members
 
 CHUNK = 1024 * 1024
 

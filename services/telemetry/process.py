@@ -4,9 +4,9 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from services import gauges, logs
 from services.runtime import Runtime
-from services.tracing import exporting
+from services.telemetry import gauges, logs
+from services.telemetry.tracing import exporting
 
 logger = logging.getLogger(__name__)
 

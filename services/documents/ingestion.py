@@ -25,12 +25,12 @@ from pipelines.core.settings import Settings
 from pipelines.core.state import DocumentStatus, Job, Ledger, Once, Submission, WorkItem, digest, owner_id
 from pipelines.core.store import Store
 from pipelines.core.tracing import note
-from services.fence import Fence
-from services.ingest_watch import IngestWatch
-from services.intake import Intake, NewDocument, refusal
-from services.shift import CLAIM, Shift
-from services.submission import submission
-from services.sweep import DROP, TEXTS, UNUSED_S
+from services.documents.fence import Fence
+from services.documents.intake import Intake, NewDocument, refusal
+from services.documents.shift import CLAIM, Shift
+from services.documents.submission import submission
+from services.documents.sweep import DROP, TEXTS, UNUSED_S
+from services.documents.watch import IngestWatch
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import pytest
 from pipelines.core import tracing
 from pipelines.core.errors import IndexUnavailableError
 from pipelines.core.settings import Settings
-from services.logs import logging_as
+from services.telemetry.logs import logging_as
 
 TEXT = "what Ada whispered"
 KEY = "sk-0123456789abcdef0123"

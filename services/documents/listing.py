@@ -15,8 +15,8 @@ from pydantic import SecretStr
 from indexing.convert.sniff import EXTENSIONS
 from pipelines.core.errors import ConfigurationError, InvalidRequestError
 from pipelines.core.remote import RemoteFiles, changed_at
-from services.archives import is_archive
-from services.locations import Location
+from services.documents.archives import is_archive
+from services.documents.locations import Location
 
 TICK_NS = 50_000_000
 """A file that changes twice within a tick of the file system's clock shows one time of change."""
@@ -39,7 +39,7 @@ class Listed:
 
 
 class UnreadableFileError(Exception):
-    """One file cannot be read; the others can. Its text is a reason of `services.intake`."""
+    """One file cannot be read; the others can. Its text is a reason of `services.documents.intake`."""
 
 
 class Listing(Protocol):

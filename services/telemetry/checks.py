@@ -96,7 +96,7 @@ def blobs(runtime: Runtime) -> Finding:
 
 def models(runtime: Runtime) -> Finding:
     """Whether no stage's model is left alone, its fallbacks included."""
-    if away := runtime.stages_away():
+    if away := runtime.stages.away():
         return Finding(False, f"left alone for a moment: {', '.join(away)}")
     stages = runtime.settings.stages
     return Finding(True, ", ".join(f"{stage}: {stages.of(stage)}" for stage in STAGES))

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.core.errors import EmptyDocumentError, MalformedDocumentError
-from services import archives
-from services.archives import ArchiveTooLargeError, DamagedMemberError, is_archive, members
+from services.documents import archives
+from services.documents.archives import ArchiveTooLargeError, DamagedMemberError, is_archive, members
 
 FILES = {"a.md": b"# A\n", "deep/er/b.txt": b"B" * 3_000_000, "c.md": b""}
 PACKERS = {

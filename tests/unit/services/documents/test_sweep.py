@@ -10,8 +10,8 @@ from pipelines.core.blobs import FolderBlobs
 from pipelines.core.settings import Settings, StateSettings
 from pipelines.core.state import Database, Ledger, Retention, Submission, sqlite_url
 from pipelines.core.types import Answer, AnswerStatus
-from services import sweep
-from services.sweep import Sweeper
+from services.documents import sweep
+from services.documents.sweep import Sweeper
 
 TENANT = "default"
 GO = threading.Event()

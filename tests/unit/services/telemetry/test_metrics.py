@@ -12,8 +12,8 @@ from pipelines.core.models import ModelCall
 from pipelines.core.settings import TelemetrySettings
 from pipelines.core.state import Batches, Database, Fleet, Ledger, sqlite_url
 from pipelines.core.types import StageReceipt, Usage
-from services import gauges
-from services.metrics import Metrics
+from services.telemetry import gauges
+from services.telemetry.metrics import Metrics
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "observability.md"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.core.errors import ConfigurationError, ForbiddenError, InvalidRequestError
-from services.locations import allowed, parse
+from services.documents.locations import allowed, parse
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pipelines.core.breaker import away
 from pipelines.core.errors import StrataError
 from pipelines.core.settings import ROLES, Role
 from pipelines.core.state import Batches, Counts, Fleet, Ledger, QuestionStatus
-from services.metrics import Read
+from services.telemetry.metrics import Read
 
 K = TypeVar("K", bound=str)
 
