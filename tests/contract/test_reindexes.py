@@ -231,28 +231,3 @@ def test_a_hand_over_without_a_swap_is_told_to_the_next_reindex(ledger: Ledger, 
     book.attach(again, "another")  # the shadow was lost
     assert book.standing("old") is Standing.LIVE
     assert [each.id for each in book.outstanding("another")] == ["a"]
-
-
-def test_a_hand_over_and_submissions_do_not_wait_in_a_circle(ledger: Ledger, book: Reindexes) -> None:
-    names = [f"d{number:03}" for number in range(300)]
-    for start in range(300, 0, -100):  # on disk in another order than that of their ids
-        index(ledger, *names[start - 100 : start])
-    done = threading.Event()
-
-    def submit() -> None:
-        while not done.is_set():
-            claim(ledger, *names)
-
-    thread = threading.Thread(target=submit)
-    thread.start()
-    try:
-        for _ in range(5):
-            run = book.begin("old", "p", 60)
-            book.attach(run, "shadow")
-            while book.count("shadow"):
-                prepare(book)
-            assert book.swap(run, "shadow")
-            book.end(run)
-    finally:
-        done.set()
-        thread.join()
