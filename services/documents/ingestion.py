@@ -29,7 +29,7 @@ from services.documents.fence import Fence
 from services.documents.intake import Intake, NewDocument, refusal
 from services.documents.shift import CLAIM, Shift
 from services.documents.submission import submission
-from services.documents.sweep import DROP, TEXTS, UNUSED_S
+from services.documents.sweep import DROP, TEXTS, UNUSED_S, unneeded
 from services.documents.watch import IngestWatch
 
 logger = logging.getLogger(__name__)
@@ -257,7 +257,7 @@ class Ingestion:
         """Removes blobs that nothing needs, except new files: somebody may be about to submit them."""
         rest = iter(keys)
         while some := list(islice(rest, DROP)):
-            for key in self._ledger.unreferenced(some):
+            for key in unneeded(self._ledger, some):
                 self._blobs.delete(key, unused_for_s=0.0 if key.startswith(TEXTS) else UNUSED_S)
 
 

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from indexing.identity import text_name
@@ -100,8 +100,13 @@ class Sweeper:
     def _drop(self, keys: Iterable[str]) -> int:
         rest, dropped = iter(keys), 0
         while some := list(islice(rest, DROP)):
-            # First who is at work, then what is needed: a text becomes needed when its document ends.
-            writing = {TEXTS + text_name(*running) for running in self._ledger.running()}
-            for key in self._ledger.unreferenced([key for key in some if key not in writing]):
+            for key in unneeded(self._ledger, some):
                 dropped += self._blobs.delete(key, unused_for_s=UNUSED_S)
         return dropped
+
+
+def unneeded(ledger: Ledger, keys: Sequence[str]) -> list[str]:
+    """Those of the keys that nothing needs, and no worker is about to."""
+    # First who is at work, then what is needed: a text becomes needed when its document ends.
+    writing = {TEXTS + text_name(*running) for running in ledger.running()}
+    return ledger.unreferenced([key for key in keys if key not in writing])

@@ -105,8 +105,8 @@ def queued(session: Session) -> int:
 
 def running(session: Session) -> list[tuple[str, str]]:
     """Documents that workers hold, each with the fingerprint that is being prepared."""
-    row = DocumentRow
-    found = select(row.id, row.pending_version).where(row.status == DocumentStatus.RUNNING)
+    row = DocumentRow  # not by status: what was superseded and then submitted as before is queued, and held
+    found = select(row.id, row.pending_version).where(row.lease_until.is_not(None))
     return [(document_id, version) for document_id, version in session.execute(found) if version is not None]
 
 

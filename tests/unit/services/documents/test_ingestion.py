@@ -9,6 +9,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -532,3 +533,28 @@ def test_a_damaged_archive_is_refused_or_fails_as_the_caller_wishes(service: Ser
     assert service.statuses(job) == {"a.md": "indexed", "bad.zip": "failed", "missing.tar.gz": "failed"}
     assert "damaged" in str(service.document("bad.zip").error_detail)
     assert "permissions" in str(service.document("missing.tar.gz").error_detail)
+
+
+def test_a_replaced_text_stays_where_another_worker_is_writing_it_anew(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.accept(a="Text of a.")
+    service.work()
+    key = service.document("a.md").text_key
+    finish = service.ledger.finish
+    taken: list[WorkItem] = []
+
+    def finish_and_submit_as_before(item: WorkItem, **result: Any) -> bool:
+        recorded = finish(item, **result)
+        if not taken:
+            service.accept(a="Text of a.")
+            taken.extend(service.ledger.claim(1, "elsewhere:1:x", 60))  # and writes the text
+        return recorded
+
+    monkeypatch.setattr(service.ledger, "finish", finish_and_submit_as_before)
+    service.accept(a="Another text.")
+    service.work()
+    (item,) = taken
+    assert finish(item, passages=1, title="a", text_key=key)
+    assert key is not None
+    assert service.blobs.exists(key)
