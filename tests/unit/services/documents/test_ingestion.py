@@ -205,7 +205,7 @@ def test_a_full_disk_fails_the_submission_not_the_document(service: Service, mon
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pipelines.core.blobs.folder._settle", full)
+    monkeypatch.setattr("pipelines.core.blobs.folder._flush", full)
     with pytest.raises(OSError, match="No space left"):
         service.accept(a="Text.")
     assert service.ledger.documents(TENANT).items == ()
