@@ -322,3 +322,11 @@ def test_nobody_waits_in_a_circle_for_several_questions(batches: Batches) -> Non
             assert cancelled.result().status is JobStatus.CANCELLED
             for each in prolonged:
                 assert len(each.result()) in {0, 60}
+
+
+def test_a_question_that_is_not_understood_fails_and_stops_no_other(batches: Batches) -> None:
+    foreign = NewQuestion({"words": ["of", "a", "later", "Strata"]})
+    job = batches.accept(TENANT, [foreign, *asked("two")])
+    assert [item.question.text for item in claim(batches)] == ["two"]
+    first, _ = batches.results(job.id, TENANT)
+    assert (first.status, first.error_code) == (QuestionStatus.FAILED, "invalid_request")

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import or_, select, tuple_
 from sqlalchemy.orm import Session
 
-from pipelines.core.errors import QuestionLostError, StrataError
+from pipelines.core.errors import InvalidRequestError, QuestionLostError, StrataError
 from pipelines.core.state.batch_records import QuestionItem
 from pipelines.core.state.owners import is_dead
 from pipelines.core.state.records import QuestionStatus
@@ -56,17 +57,23 @@ def claim(
     )
     taken: list[QuestionItem] = []
     for row, tenant in session.execute(statement).all():
+        try:
+            question = Question.model_validate(row.question)
+        except ValidationError:  # of another Strata, before an update or a rollback; it must not stop the others
+            unknown = InvalidRequestError("This version of Strata does not understand the question; ask it again.")
+            _give_back(row, unknown, now, 0, delay_s=0.0)
+            continue
         alone = row.error_code == QuestionLostError.code
         if alone and (taken or holding):
             break
-        taken.append(_take(row, tenant, worker, until, now, alone=alone))
+        taken.append(_take(row, question, tenant, worker, until, now, alone=alone))
         if alone:
             break
     return taken
 
 
 def _take(
-    row: BatchQuestionRow, tenant: str, worker: str, until: datetime, now: datetime, *, alone: bool
+    row: BatchQuestionRow, question: Question, tenant: str, worker: str, until: datetime, now: datetime, *, alone: bool
 ) -> QuestionItem:
     row.status = QuestionStatus.RUNNING
     row.attempts += 1
@@ -77,7 +84,7 @@ def _take(
         tenant=tenant,
         job_id=row.job_id,
         ordinal=row.ordinal,
-        question=Question.model_validate(row.question),
+        question=question,
         attempt=row.attempts,
         alone=alone,
     )
