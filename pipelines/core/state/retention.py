@@ -108,5 +108,6 @@ def _forget(session: Session, limit: int, kind: ColumnElement[bool], old: Column
     """Removes jobs for which none of the queries finds anything; the database removes their items."""
     statement = select(JobRow.id).where(kind, old, *(~query.exists() for query in kept))
     ids = session.scalars(statement.limit(limit).with_for_update(skip_locked=True, of=JobRow)).all()
-    session.execute(delete(JobRow).where(JobRow.id.in_(ids)))
+    # Asked again, now that nobody else has them: a retry may have come in between.
+    session.execute(delete(JobRow).where(JobRow.id.in_(session.scalars(statement.where(JobRow.id.in_(ids))).all())))
     return len(ids)
