@@ -329,4 +329,4 @@ def test_a_question_that_is_not_understood_fails_and_stops_no_other(batches: Bat
     job = batches.accept(TENANT, [foreign, *asked("two")])
     assert [item.question.text for item in claim(batches)] == ["two"]
     first, _ = batches.results(job.id, TENANT)
-    assert (first.status, first.error_code) == (QuestionStatus.FAILED, "invalid_request")
+    assert (first.status, first.error_code) == (QuestionStatus.FAILED, "request_invalid")
