@@ -560,6 +560,17 @@ def test_a_job_of_many_parts_is_cancelled_whole(ledger: Ledger, monkeypatch: pyt
     assert ledger.job(kept.id, TENANT).status is JobStatus.RUNNING
 
 
+def test_documents_of_many_parts_are_all_retried(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "PART", 3)
+    ledger.accept(TENANT, [*map(submission, range(4))])
+    both = ledger.accept(TENANT, [*map(submission, range(7))])
+    for item in claim(ledger):
+        ledger.fail(item, MalformedDocumentError("No."))
+    assert ledger.retry_failed(TENANT) == 7
+    assert ledger.job(both.id, TENANT).counts[ItemStatus.QUEUED] == 7
+    assert len(claim(ledger)) == 7
+
+
 # --- Many at once ----------------------------------------------------------------------------------------------------
 
 

@@ -168,8 +168,14 @@ class Ledger:
         Raises:
             NotFoundError: the tenant has no such job.
         """
-        with self._database.write() as session:
-            return submit.retry(session, tenant, job_id, self._clock(), labels)
+        retried, after = 0, ("", -1)
+        while True:
+            with self._database.write() as session:
+                some, end = submit.retry(session, tenant, job_id, self._clock(), labels, after=after)
+            retried += some
+            if end is None:
+                return retried
+            after = end
 
     def cancel(self, job_id: str, tenant: str, *, labels: Labels | None = None) -> Job:
         """Cancels what a job has queued or running, except work that another job waits for as well. Idempotent.

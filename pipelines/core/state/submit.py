@@ -5,7 +5,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from pipelines.core.access import Labels, Principal
@@ -159,14 +159,32 @@ def _abandon(document: DocumentRow, now: datetime) -> None:
         document.error_detail = "The job was cancelled before this document was indexed."
 
 
-def retry(session: Session, tenant: str, job_id: str | None, now: datetime, labels: Labels | None = None) -> int:
-    """Queues failed documents again: those of a job, or all of the tenant. Returns how many."""
+def retry(
+    session: Session,
+    tenant: str,
+    job_id: str | None,
+    now: datetime,
+    labels: Labels | None = None,
+    *,
+    after: tuple[str, int] = ("", -1),
+) -> tuple[int, tuple[str, int] | None]:
+    """Queues a part of the failed documents again: of those of a job, or of all of the tenant.
+
+    Args:
+        after: Job and ordinal behind which the part begins.
+
+    Returns:
+        How many, and where the next part begins; `None` after the last.
+    """
     failed: list[ColumnElement[bool]] = [JobItemRow.status == ItemStatus.FAILED]
     if job_id is not None:
         failed.append(JobItemRow.job_id == jobs.owned(session, tenant, job_id, labels).id)
-    documents = _load_documents_of(
-        session, *failed, JobItemRow.job_id.in_(select(JobRow.id).where(JobRow.tenant == tenant))
-    )
+    place = (JobItemRow.job_id, JobItemRow.ordinal)
+    statement = select(*place, JobItemRow.document_id).where(*failed, tuple_(*place) > tuple_(*after))
+    theirs = JobItemRow.job_id.in_(select(JobRow.id).where(JobRow.tenant == tenant))
+    part = session.execute(statement.where(theirs).order_by(*place).limit(PART)).all()
+    # what an item says is certain only once its document is locked: it is read again
+    documents = locked(session, [document_id for _, _, document_id in part])
     again: set[str] = set()
     for item in _items_of(session, documents, *failed):
         document = documents[item.document_id]
@@ -183,7 +201,7 @@ def retry(session: Session, tenant: str, job_id: str | None, now: datetime, labe
             item.error_code = item.error_detail = item.finished_at = None
             item.attempts = 0
             item.updated_at = now
-    return len(again)
+    return len(again), (part[-1].job_id, part[-1].ordinal) if len(part) == PART else None
 
 
 def owned(session: Session, tenant: str, document_id: str, labels: Labels | None = None) -> DocumentRow:
@@ -312,11 +330,6 @@ def _items_of(
 ) -> Iterator[JobItemRow]:
     for chunk in _chunks(sorted(documents)):
         yield from session.scalars(select(JobItemRow).where(JobItemRow.document_id.in_(chunk), *condition))
-
-
-def _load_documents_of(session: Session, *items: ColumnElement[bool]) -> dict[str, DocumentRow]:
-    """The documents of some items. What an item says is certain only once its document is locked: read it again."""
-    return locked(session, session.scalars(select(JobItemRow.document_id).where(*items).distinct()).all())
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
