@@ -44,7 +44,7 @@ class Shift:
 
     def _next(self, *, only_new: bool) -> WorkItem | None:
         if not self._waiting:
-            claimed = self._ledger.claim(CLAIM, self._owner, self._lease_s)
+            claimed = self._ledger.claim(CLAIM, self._owner, self._lease_s, holding=bool(self._held))
             with self._lock:
                 self._waiting = claimed
         with self._lock:

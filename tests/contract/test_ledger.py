@@ -292,6 +292,17 @@ def test_a_document_that_kills_every_worker_costs_the_others_nothing(ledger: Led
     assert set(documents.values()) == {DocumentStatus.INDEXED}
 
 
+def test_a_document_whose_worker_died_waits_for_a_worker_that_holds_nothing(ledger: Ledger, clock: Clock) -> None:
+    ledger.accept(TENANT, [submission(1)])
+    claim(ledger)
+    clock.move(61)
+    ledger.accept(TENANT, [submission(2)])
+    ledger.reclaim()
+    assert [item.document_id for item in ledger.claim(10, "elsewhere:1:x", 60)] == ["doc-2"]
+    assert ledger.claim(10, "elsewhere:1:x", 60, holding=True) == []
+    assert [item.document_id for item in ledger.claim(10, "elsewhere:1:x", 60)] == ["doc-1"]
+
+
 def test_a_worker_knows_how_long_to_wait_for_the_next_try(ledger: Ledger, clock: Clock) -> None:
     assert ledger.next_due_s() is None
     ledger.accept(TENANT, [submission(1), submission(2)])

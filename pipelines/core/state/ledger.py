@@ -195,17 +195,21 @@ class Ledger:
 
     # --- Workers ---------------------------------------------------------------------------------------------------
 
-    def claim(self, limit: int, worker: str, lease_s: float) -> list[WorkItem]:
+    def claim(self, limit: int, worker: str, lease_s: float, *, holding: bool = False) -> list[WorkItem]:
         """Takes up to `limit` documents, those first that wait longest. No two workers ever hold the same one.
 
         What dead or stalled workers held is taken again: at once when the owner was a process of this host
         (`owner_id`), else when its lease ends. Each claim counts as an attempt. Documents whose worker died go to the
         end of the queue and are handed out one at a time, so that one that kills its worker costs the others nothing.
+
+        Args:
+            holding: Whether the worker is at documents already. None is given out as long as the next one is to be
+                worked on alone.
         """
         with self._database.write() as session:
             now = self._clock()
             work.reap(session, now, self._max_attempts)
-            return work.claim(session, limit, worker, now + timedelta(seconds=lease_s), now)
+            return work.claim(session, limit, worker, now + timedelta(seconds=lease_s), now, holding=holding)
 
     def next_due_s(self) -> float | None:
         """Seconds until `claim` may find something, 0 when it may now; `None` when nothing is queued.

@@ -39,8 +39,10 @@ def reap(session: Session, now: datetime, max_attempts: int, *, everyone: bool =
     return len(rows)
 
 
-def claim(session: Session, limit: int, worker: str, until: datetime, now: datetime) -> list[WorkItem]:
-    """Takes the documents that wait longest; one whose worker died is taken alone.
+def claim(
+    session: Session, limit: int, worker: str, until: datetime, now: datetime, *, holding: bool
+) -> list[WorkItem]:
+    """Takes the documents that wait longest; one whose worker died is taken alone, by a worker that holds nothing.
 
     A worker that dies takes its whole claim with it, and the ledger cannot know which document was to blame. Alone,
     only that one loses an attempt when it happens again.
@@ -58,7 +60,7 @@ def claim(session: Session, limit: int, worker: str, until: datetime, now: datet
     )
     rows = session.scalars(statement).all()
     suspect = next((place for place, row in enumerate(rows) if row.error_code == WorkerLostError.code), len(rows))
-    return [_take(session, row, worker, until, now) for row in rows[: max(suspect, 1)]]
+    return [_take(session, row, worker, until, now) for row in rows[: suspect if holding else max(suspect, 1)]]
 
 
 def next_due(session: Session) -> datetime | None:
