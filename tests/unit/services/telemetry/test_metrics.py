@@ -15,7 +15,7 @@ from pipelines.core.types import StageReceipt, Usage
 from services.telemetry import gauges
 from services.telemetry.metrics import Metrics
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "observability.md"
+DOCUMENT = Path(__file__).parents[4] / "docs" / "observability.md"
 
 
 def figures(metrics: Metrics) -> dict[str, float]:
