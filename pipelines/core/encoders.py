@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,13 +47,15 @@ class Embeddings:
 class Encoder:
     """Embeds texts with a sentence-transformers model, batched by length.
 
-    Building one is free; the model loads on `warm_up` or first use. Safe to share between threads: forward passes take
-    turns, since one already uses every core.
+    Building one is free; the model loads on `warm_up` or first use. Safe to share between threads: their batches take
+    turns, since a forward pass already uses every core.
     """
 
     def __init__(self, settings: EncoderSettings) -> None:
         self._settings = settings
-        self._turn = threading.Lock()
+        self._loading = threading.Lock()
+        # One thread for all forward passes: OpenMP starts a team of threads for every thread that asks for one.
+        self._thread = ThreadPoolExecutor(1, "strata-encoder")
         self._loaded: SentenceTransformer | None = None
 
     @property
@@ -96,28 +99,22 @@ class Encoder:
         """
         if not texts:
             return Embeddings(np.zeros((0, self.dim), np.float32), Usage())
-        import torch
-
         model = self._model
         vectors = np.empty((len(texts), self.dim), np.float32)
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         tokens = 0
         started = time.perf_counter()
-        with self._turn, torch.inference_mode():
-            for first in range(0, len(order), self._settings.batch_size):
-                batch = order[first : first + self._settings.batch_size]
-                features = model.preprocess([texts[index] for index in batch])
-                tokens += int(features["attention_mask"].sum())
-                features = {key: _to(value, model.device) for key, value in features.items()}
-                sentence = model(features)["sentence_embedding"].float()
-                vectors[batch] = torch.nn.functional.normalize(sentence, dim=1).cpu().numpy()
+        for first in range(0, len(order), self._settings.batch_size):
+            batch = order[first : first + self._settings.batch_size]
+            vectors[batch], taken = self._thread.submit(_forward, model, [texts[index] for index in batch]).result()
+            tokens += taken
         elapsed_ms = (time.perf_counter() - started) * 1000
         return Embeddings(vectors, Usage(calls=1, tokens_in=tokens, model_ms=elapsed_ms))
 
     @property
     def _model(self) -> "SentenceTransformer":
         if self._loaded is None:
-            with self._turn:
+            with self._loading:
                 self._loaded = self._loaded or self._load()
         return self._loaded
 
@@ -169,6 +166,17 @@ class Encoder:
             return False
         # Twice to four times the passages a second of float32, cosine to it >= .999 (MiniLM, AVX512-BF16, two cores).
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _forward(model: "SentenceTransformer", texts: list[str]) -> tuple[NDArray[np.float32], int]:
+    """The vectors of one batch, and its tokens."""
+    import torch
+
+    with torch.inference_mode():
+        features = model.preprocess(texts)
+        tokens = int(features["attention_mask"].sum())
+        sentence = model({key: _to(value, model.device) for key, value in features.items()})["sentence_embedding"]
+        return torch.nn.functional.normalize(sentence.float(), dim=1).cpu().numpy(), tokens
 
 
 def _to(value: Any, device: Any) -> Any:
