@@ -3,9 +3,17 @@
 import asyncio
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
+
+
+def started_threads(number: int, name: str) -> ThreadPoolExecutor:
+    """A pool whose threads are all there at once, so that a process has as many idle as under load."""
+    threads, met = ThreadPoolExecutor(number, name), threading.Barrier(number)
+    wait([threads.submit(met.wait) for _ in range(number)])  # each holds a thread until there is one for all
+    return threads
 
 
 class EventLoop:

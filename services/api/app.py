@@ -18,6 +18,7 @@ from services.api.limits import BodyLimit
 from services.api.middleware import RequestScope
 from services.api.routes import answers, ask, documents, health, jobs, keys, search, sources
 from services.api.schemas import NewTexts
+from services.api.threads import bound_threads
 from services.loop import EventLoop
 from services.runtime import Runtime
 
@@ -54,6 +55,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             parts.loop = EventLoop.running()
+            bound_threads()
             life.begin()
             yield
         finally:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from math import ceil
 
@@ -14,6 +13,7 @@ from pipelines.core.breaker import Breaker
 from pipelines.core.errors import QueueUnavailableError
 from pipelines.core.settings import QueueSettings, Role
 from pipelines.core.tracing import context_headers
+from services.loop import started_threads
 from services.queue.app import SENDERS, build_app
 from services.queue.connection import failures
 from services.queue.names import SENT_AT, queue_name, task_name
@@ -35,7 +35,7 @@ class Sender:
     def __init__(self, settings: QueueSettings) -> None:
         self._settings = settings
         self._app = build_app(settings)
-        self._threads = ThreadPoolExecutor(SENDERS, "strata-send")
+        self._threads = started_threads(SENDERS, "strata-send")
         self.breaker = Breaker("message broker", QueueUnavailableError)
 
     async def warm_up(self) -> None:

@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
 from pipelines.core.errors import StrataError
 from pipelines.core.settings import ROLES, STAGES
+from services.loop import started_threads
 from services.runtime import Runtime
 
 LIMIT_S = 2.0
@@ -37,7 +38,7 @@ class Checks:
 
     def __init__(self, looks: Mapping[str, Look]) -> None:
         self._looks = looks
-        self._threads = ThreadPoolExecutor(len(looks), "strata-check")
+        self._threads = started_threads(len(looks), "strata-check")
         self._running: dict[str, Future[Finding]] = {}
         self._lock = threading.Lock()
         self._found: Mapping[str, Finding] = {}

@@ -6,7 +6,8 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any, cast
 
@@ -38,9 +39,11 @@ def load() -> ModuleType:
     # Pydantic's remarks on LiteLLM's own code, made at the first stream.
     warnings.filterwarnings("ignore", message="Item .* is using the `ReadOnly` qualifier", category=UserWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="litellm")
-    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler  # slow to import
+    from litellm.litellm_core_utils import streaming_handler  # slow to import
+    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
     tame(AsyncHTTPHandler)
+    cast(Any, streaming_handler).asyncify = _in_thread
     litellm.suppress_debug_info = True
     litellm.disable_hf_tokenizer_download = True
     litellm.disable_aiohttp_transport = True
@@ -240,6 +243,11 @@ class Client:
             "_async_failure_callback",
         ):
             getattr(self._litellm, name).clear()
+
+
+def _in_thread(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    """LiteLLM's own takes threads of AnyIO, which are as many as there are streams that end at a time."""
+    return partial(asyncio.to_thread, function)
 
 
 def _deployment(entry: ModelEntry) -> dict[str, Any]:
