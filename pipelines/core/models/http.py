@@ -6,9 +6,14 @@ from weakref import WeakKeyDictionary
 
 import httpx
 
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+
 
 class LoopClient(httpx.AsyncClient):
     """The client of the OpenAI kind of provider: one connection pool per event loop, and no redirects.
+
+    It opens as many connections as there are requests: how many questions run at a time is bounded elsewhere, and a
+    stream holds its connection until it ends.
 
     LiteLLM keys its clients by `id(loop)`, which Python gives to the next loop once one is gone; and its own clients
     follow a redirect to any address, with the prompt, which the configuration did not name.
@@ -23,7 +28,7 @@ class LoopClient(httpx.AsyncClient):
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
-            pool = self._pools.setdefault(loop, httpx.AsyncClient())
+            pool = self._pools.setdefault(loop, httpx.AsyncClient(limits=_LIMITS))
         return await pool.send(request, **{**kwargs, "follow_redirects": False})
 
     async def close_pool(self) -> None:

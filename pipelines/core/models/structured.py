@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from functools import cache
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,12 +14,16 @@ _FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*)\n\s*```\s*\Z", re.DOTALL)
 
 def with_schema(messages: Sequence[Message], schema: type[BaseModel]) -> list[Message]:
     """The messages with the schema written out, for models that cannot be bound to it."""
-    text = json.dumps(schema.model_json_schema(), ensure_ascii=False)
-    instruction = f"Answer with one JSON object that follows this JSON schema, and nothing else:\n{text}"
+    instruction = f"Answer with one JSON object that follows this JSON schema, and nothing else:\n{_written(schema)}"
     first, *rest = messages
     if first.role == "system":
         return [Message(role="system", content=f"{first.content}\n\n{instruction}"), *rest]
     return [Message(role="system", content=instruction), *messages]
+
+
+@cache
+def _written(schema: type[BaseModel]) -> str:
+    return json.dumps(schema.model_json_schema(), ensure_ascii=False)
 
 
 def parse(text: str, schema: type[T]) -> T | None:
