@@ -1,21 +1,24 @@
 """What it costs that stages run on workers, and what it brings; models are stubs of fixed delay.
 
-    python -m benchmarks.distributed [--part overhead|saturation|streams] [--quick] [--json FILE]
+    python -m benchmarks.distributed [--part overhead|saturation] [--quick] [--json FILE]
 
 overhead: the same questions with the stages in this process and on workers, in turns, 1, 8 and 32 at a time.
-saturation: questions a second over one API, with one and with two workers a stage of two tasks at a time.
-streams: many concurrent streams on one API process whose synthesis takes 2 s: what is not model time, and threads.
+saturation: questions a second over one API, with one and with two workers a stage of two tasks at a time, and what
+processor time a question takes in each process.
 
 A cluster is started on this machine, which all its processes share: Redis, PostgreSQL, the stand-in of a Qdrant server,
 the models, the API and the workers. On few cores, what they compute for each other is part of every figure.
+`benchmarks.streams` measures many streams at a time.
 """
 
 import argparse
 import asyncio
 import json
 import random
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +41,6 @@ GOAL_MS = 25.0
 STAGES: tuple[Role, ...] = ("plan", "prune", "cite")
 INGEST: tuple[Role, ...] = ("ingest",)
 WATCH_S = 0.05
-ROOM = {"max_concurrent_questions": 1000}
 
 
 def main() -> None:
@@ -84,6 +86,63 @@ async def at_a_time(number: int, total: int, work: Callable[[int], Awaitable[Non
 
 def fallbacks(receipt: dict[str, Any]) -> int:
     return sum(bool(stage["fallback"]) for stage in receipt["stages"])
+
+
+class Processor:
+    """Processor time of every process of a cluster, and the threads of its API."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        parts = {**cluster.parts, **({"models": cluster.models} if cluster.models else {})}
+        running = {name: part.process for name, part in parts.items() if part.process is not None}
+        self._processes = {name: psutil.Process(process.pid) for name, process in running.items()}
+        self._ended = threading.Event()
+        self._seconds: Mapping[str, float] = {}
+        self._wall_s = 0.0
+        self._threads: list[int] = []
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Measures the block."""
+        began, before = time.perf_counter(), self._now()
+        watch = threading.Thread(target=self._count_threads, daemon=True)
+        watch.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            watch.join()
+            self._wall_s, now = time.perf_counter() - began, self._now()
+            self._seconds = {name: now[name] - before[name] for name in now}
+
+    def figures(self, questions: int) -> dict[str, Any]:
+        """Of the block, in which so many questions were asked."""
+        return {
+            "seconds": round(self._wall_s, 2),
+            "processor_ms_a_question": {
+                name: round(seconds * 1000 / questions, 1) for name, seconds in self._seconds.items()
+            },
+            "processors_busy": round(sum(self._seconds.values()) / self._wall_s, 2),
+            "api_threads": [min(self._threads), max(self._threads)],
+        }
+
+    def _now(self) -> dict[str, float]:
+        found = {name: sum(_cpu_s(each) for each in _family(root)) for name, root in self._processes.items()}
+        return {**found, "client": time.process_time()}
+
+    def _count_threads(self) -> None:
+        while True:
+            self._threads.append(self._processes[API].num_threads())
+            if self._ended.wait(WATCH_S):
+                return
+
+
+def _family(root: psutil.Process) -> list[psutil.Process]:
+    return [root, *root.children(recursive=True)]
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 # --- Overhead --------------------------------------------------------------------------------------------------------
@@ -145,7 +204,7 @@ def saturation(share: float) -> dict[str, Any]:
 def _saturated(number: int, questions: int) -> dict[str, Any]:
     models = SlowModels(plan=0.1, prune=0.2, synthesize=0.05, cite=0.1)
     workers = {f"{stage}-{each}": (stage,) for stage in STAGES for each in range(number)} | {"ingest": INGEST}
-    settings = {"queue": {"concurrency": 2}, "api": ROOM}
+    settings = {"queue": {"concurrency": 2}}
     with Cluster(workers=workers, models=models, settings=settings) as cluster:
         fill(cluster)
         return asyncio.run(_saturate(cluster, questions))
@@ -154,7 +213,7 @@ def _saturated(number: int, questions: int) -> dict[str, Any]:
 async def _saturate(cluster: Cluster, questions: int) -> dict[str, Any]:
     statuses: list[int] = []
     fell_back = 0
-    async with _client(cluster) as client:
+    async with client_of(cluster) as client:
 
         async def ask(at: int) -> None:
             nonlocal fell_back
@@ -162,79 +221,20 @@ async def _saturate(cluster: Cluster, questions: int) -> dict[str, Any]:
             statuses.append(response.status_code)
             fell_back += response.status_code == 200 and fallbacks(response.json()["receipt"]) > 0
 
-        seconds = await at_a_time(32, questions, ask)
+        processor = Processor(cluster)
+        with processor.watching():
+            seconds = await at_a_time(32, questions, ask)
     answered = statuses.count(200)
     return {
         "answered": answered,
         "refused": len(statuses) - answered,
         "fallbacks": fell_back,
         "per_second": round(answered / seconds, 1),
+        **processor.figures(questions),
     }
 
 
-# --- Streams ---------------------------------------------------------------------------------------------------------
-
-
-def streams(share: float) -> dict[str, Any]:
-    models = SlowModels(plan=0.05, prune=0.1, synthesize=2.0, cite=0.05)
-    settings = {"queue": {"concurrency": 64}, "api": ROOM}
-    workers = {"stages": STAGES, "ingest": INGEST}
-    with Cluster(workers=workers, models=models, settings=settings) as cluster:
-        fill(cluster)
-        few, many = max(2, round(20 * share)), round(200 * share)
-        return {str(number): asyncio.run(_stream(cluster, number)) for number in (1, few, many)}
-
-
-async def _stream(cluster: Cluster, number: int) -> dict[str, Any]:
-    """Opens so many streams at once."""
-    process = cluster.parts[API].process
-    assert process is not None
-    api = psutil.Process(process.pid)
-    threads: list[int] = []
-    beside_ms: list[float] = []
-    fell_back = 0
-
-    async def watch() -> None:
-        while True:
-            threads.append(api.num_threads())
-            await asyncio.sleep(WATCH_S)
-
-    async with _client(cluster) as client:
-
-        async def ask(at: int) -> None:
-            nonlocal fell_back
-            began = time.perf_counter()
-            body = {"question": question(at % DOCUMENTS), "stream": True}
-            receipt: dict[str, Any] = {}
-            async with client.stream("POST", "/v1/ask", json=body) as response:
-                async for kind, data in _events(response):
-                    if kind == "answer":
-                        receipt = data["answer"]["receipt"]
-            fell_back += fallbacks(receipt)
-            wall_ms = (time.perf_counter() - began) * 1000
-            beside_ms.append(wall_ms - sum(stage["usage"]["model_ms"] for stage in receipt["stages"]))
-
-        watching = asyncio.ensure_future(watch())
-        seconds = await at_a_time(number, number, ask)
-        watching.cancel()
-    return {
-        "beside_models_ms": spread_ms(beside_ms),
-        "seconds": round(seconds, 2),
-        "threads_at_most": max(threads),
-        "fallbacks": fell_back,
-    }
-
-
-async def _events(response: httpx.Response) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    name = ""
-    async for line in response.aiter_lines():
-        if line.startswith("event: "):
-            name = line.removeprefix("event: ")
-        elif line.startswith("data: "):
-            yield name, json.loads(line.removeprefix("data: "))
-
-
-def _client(cluster: Cluster) -> httpx.AsyncClient:
+def client_of(cluster: Cluster) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=cluster.client.base_url,
         headers=cluster.client.headers,
@@ -246,7 +246,6 @@ def _client(cluster: Cluster) -> httpx.AsyncClient:
 PARTS: dict[str, Callable[[float], dict[str, Any]]] = {
     "overhead": overhead,
     "saturation": saturation,
-    "streams": streams,
 }
 
 if __name__ == "__main__":

@@ -113,6 +113,7 @@ class Cluster:
     Attributes:
         folder: Of the configuration, the logs and the blobs.
         database_url: SQLAlchemy address of the state.
+        models: As given.
         parts: Every process by its name: `redis`, `postgres`, `qdrant`, APIs, workers.
         client: Of the first API, with a key that may do everything.
     """
@@ -126,7 +127,7 @@ class Cluster:
         models: SlowModels | None = None,
         own_hosts: bool = False,
     ) -> None:
-        self._workers, self._apis, self._models, self._own_hosts = workers, apis, models, own_hosts
+        self._workers, self._apis, self.models, self._own_hosts = workers, apis, models, own_hosts
         self._sections = dict(settings or {})
         self.key = f"strata-test-{secrets.token_hex(24)}"
         self.redis, self.postgres, self.qdrant = Redis(), Postgres(), Qdrant()
@@ -151,7 +152,7 @@ class Cluster:
         self._stack.close()
 
     def _start(self) -> None:
-        for server in (self.redis, self.postgres, self.qdrant, self._models):
+        for server in (self.redis, self.postgres, self.qdrant, self.models):
             if server is not None:
                 self._stack.enter_context(server)
         self.database_url = self.postgres.new_database()
@@ -177,7 +178,7 @@ class Cluster:
             "state": {"url": self.database_url},
             "queue": {"url": self.redis.url},
             "api": {"bootstrap_key": self.key},
-            **(self._models.settings if self._models else {}),
+            **(self.models.settings if self.models else {}),
         }
         for section, values in self._sections.items():
             given[section] = {**given.get(section, {}), **values} if isinstance(values, dict) else values
