@@ -286,8 +286,11 @@ class ApiSettings(Section):
     max_body_bytes: Bytes = Field(64 * MIB, description="Largest request body that submits documents.")
     max_question_bytes: Bytes = Field(MIB, description="Largest body of every other request.")
     max_files: int = Field(100, ge=1, description="Most documents in one submission.")
-    max_concurrent_questions: int = Field(
-        16, ge=1, description="Questions answered at a time; more are told to come back."
+    max_concurrent_questions: int | None = Field(
+        None,
+        ge=1,
+        description="Questions that one API process answers at a time; more are told to come back. Empty means 16, and "
+        "256 where workers do the small stages, so that a question mostly waits.",
     )
     keys: Literal["auto", "required"] = Field(
         "auto",
@@ -372,6 +375,11 @@ class Settings(Section):
                 "queue.url names a broker, so several processes share the state: set state.url to PostgreSQL"
             )
         return self
+
+    @property
+    def questions_at_a_time(self) -> int:
+        """How many questions one API process answers at a time."""
+        return self.api.max_concurrent_questions or (256 if self.distributed else 16)
 
     @property
     def distributed(self) -> bool:

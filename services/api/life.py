@@ -137,7 +137,7 @@ def _context(runtime: Runtime, worker: EmbeddedWorker | None, nudge: Nudge) -> C
                 lambda: {role: (depth.waiting, depth.oldest_s) for role, depth in queue.depths.items()},
             )
         )
-    slots = Slots(runtime.settings.api.max_concurrent_questions)
+    slots = Slots(runtime.settings.questions_at_a_time)
     return Context(runtime, worker, nudge, slots, checks.Checks(_looks(runtime, worker)))
 
 
