@@ -15,6 +15,8 @@ from celery.worker import WorkController
 from celery.worker import state as celery_state
 from celery.worker.consumer import Consumer
 
+from services.worker.broken import drop_broken_messages
+
 BEAT_S = 1.0
 SHORTEST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
@@ -87,6 +89,7 @@ class PatientConsumer(Consumer):  # type: ignore[misc]  # see above
             celery_state.maybe_shutdown()
             self.app.pulse.beat()
 
+        drop_broken_messages(conn)
         conn.ensure_connection(
             max_retries=None,
             interval_start=SHORTEST_PAUSE_S * random.uniform(0.5, 1.5),  # noqa: S311

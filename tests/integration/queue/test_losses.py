@@ -1,7 +1,10 @@
 """Workers that die or stall, and a broker that goes away and comes back."""
 
 import asyncio
+import base64
+import itertools
 import json
+import pickle
 import signal
 import time
 from collections.abc import Iterator
@@ -12,6 +15,7 @@ import pytest
 from pipelines.core.settings import Settings
 from pipelines.core.tasks import PlanTask
 from pipelines.core.types import Question
+from services.queue.connection import connect
 from tests.support.cluster import StrataProcess
 from tests.support.model_stub import Hang, ModelStub, Reply
 from tests.support.servers import Redis
@@ -67,6 +71,36 @@ async def test_a_task_of_a_killed_worker_runs_elsewhere_after_the_stage_s_own_de
         assert not result.receipt.fallback
         assert len(stub.calls()) == 2
     killed.start()
+
+
+async def test_messages_that_are_none_end_no_worker_and_their_text_is_in_no_log(
+    settings: Settings, pair: tuple[StrataProcess, StrataProcess], redis_server: Redis
+) -> None:
+    good = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    bodies = [
+        b"not JSON: secret",
+        pickle.dumps("secret"),
+        *(json.dumps(each).encode() for each in ("secret", ["s", 1])),
+    ]
+    arguments: list[list[object]] = [["{secret"], ["secret", "secret"], [{"secret": 1}]]
+    bodies += [json.dumps([each, {}, good]).encode() for each in arguments]
+    messages: list[object] = ["secret", {"secret": 1}, {"body": "secret", "headers": "secret"}]
+    for body, kind in itertools.product(bodies, ("application/json", "application/x-python-serialize")):
+        headers = {"task": "strata.plan", "id": "secret", "eta": "secret" if len(body) % 2 else None}
+        properties = {"delivery_tag": "secret", "body_encoding": "base64", "delivery_info": {}}
+        content = {"body": base64.b64encode(body).decode(), "content-type": kind, "content-encoding": "utf-8"}
+        messages.append({**content, "headers": headers, "properties": properties})
+    async with connect(settings.queue) as redis:
+        await redis.lpush("strata.plan", b"\xff secret", *(json.dumps(message) for message in messages))
+        while await redis.llen("strata.plan"):
+            await asyncio.sleep(0.05)
+    async with asking(settings) as queue:
+        for _ in range(4):
+            assert not (await queue.runner.plan(TASK)).receipt.fallback
+    for process in pair:
+        assert process.process is not None
+        assert process.process.poll() is None
+        assert "secret" not in process.log.read_text()
 
 
 async def test_tasks_of_a_stalled_worker_run_elsewhere_and_are_not_run_again_when_it_wakes(
