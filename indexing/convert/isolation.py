@@ -5,7 +5,6 @@ Plain subprocesses rather than `multiprocessing`, whose spawned children run the
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from indexing.convert.base import ConvertedDocument, SourceFile
 from indexing.convert.cleaning import PIECE_CHARS
+from indexing.convert.scratch import Scratch
 from indexing.convert.sniff import Format
 from pipelines.core import errors
 from pipelines.core.errors import DocumentError, DocumentTimeoutError, DocumentTooLargeError, MalformedDocumentError
@@ -125,7 +125,7 @@ class WorkerPool:
         self._lock = threading.Lock()
         self._idle: list[WorkerProcess] = []
         self._busy: set[WorkerProcess] = set()
-        self._scratch: Path | None = None
+        self._scratch: Scratch | None = None
         self._closed = False
 
     def warm_up(self) -> None:
@@ -179,10 +179,10 @@ class WorkerPool:
     def _target(self) -> Path:
         with self._lock:
             if self._scratch is None:
-                self._scratch = Path(tempfile.mkdtemp(prefix="strata-convert-"))
+                self._scratch = Scratch()
                 # Also where nobody comes to call `close`: an interrupt, a script that just ends.
-                weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
-        handle, name = tempfile.mkstemp(dir=self._scratch, suffix=".md")
+                weakref.finalize(self, self._scratch.remove)
+        handle, name = tempfile.mkstemp(dir=self._scratch.path, suffix=".md")
         os.close(handle)
         return Path(name)
 
@@ -216,7 +216,7 @@ class WorkerPool:
                 worker.close()
             self._idle.clear()
             if self._scratch is not None:
-                shutil.rmtree(self._scratch, ignore_errors=True)
+                self._scratch.remove()
                 self._scratch = None
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -152,3 +153,27 @@ def test_keyboard_interrupt_leaves_no_process_and_no_file_behind(tmp_path, hangi
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
     assert not list(tmp_path.glob("strata-convert-*"))
+
+
+def test_what_a_killed_process_leaves_is_swept_by_the_next_and_nothing_else(tmp_path, monkeypatch, page, hanging):
+    killed = run_script(tmp_path, hanging.path)
+    living = run_script(tmp_path, hanging.path)
+    for process in (killed, living):
+        assert process.stdout is not None
+        assert process.stdout.readline() == "main\n"
+    while len(folders := set(tmp_path.glob("strata-convert-*/*.md"))) < 2:
+        time.sleep(0.05)
+    killed.kill()
+    killed.communicate(timeout=10)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "strata-convert-link").symlink_to(page.path.parent)
+    for folder in {each.parent for each in folders}:
+        os.utime(folder, (0, 0))
+    pool = WorkerPool(ConvertSettings())
+    assert text_of(pool, page) == "# Tides\n"
+    assert len(folders & set(tmp_path.glob("strata-convert-*/*.md"))) == 1
+    assert page.path.exists()
+    pool.close()
+    living.send_signal(signal.SIGINT)
+    living.communicate(timeout=10)
+    assert [each.name for each in tmp_path.glob("strata-convert-*")] == ["strata-convert-link"]
