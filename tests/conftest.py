@@ -1,6 +1,7 @@
 """Fixtures for every test: the network guard, the model stub, and the servers of `tests.support.servers`."""
 
 import ipaddress
+import logging
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -62,6 +63,14 @@ def blocked_addresses(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     yield attempts
     if attempts:
         pytest.fail(f"the test tried to reach {', '.join(dict.fromkeys(attempts))}")
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Undoes what the command line does to the log of its process, when a test runs it in this one."""
+    before = logging.root.manager.disable
+    yield
+    logging.disable(before)
 
 
 @pytest.fixture

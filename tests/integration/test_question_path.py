@@ -377,7 +377,7 @@ async def test_in_process_nothing_is_called(indexed: Runtime, model_stub: ModelS
 async def test_an_answer_is_given_even_where_its_receipt_cannot_be_kept(
     make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise StateUnavailableError("the state database went away")
 
     async with make() as runtime:

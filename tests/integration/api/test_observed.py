@@ -141,8 +141,9 @@ def test_text_is_logged_where_that_is_wanted(
 ) -> None:
     server.add({"lighthouse.md": LIGHTHOUSE})
     telemetry = server.runtime.settings.telemetry.model_copy(update={"log_content": True})
-    monkeypatch.setattr(server.runtime, "settings", server.runtime.settings.model_copy(update={"telemetry": telemetry}))
-    with logging_as(server.runtime.settings, "api"):
+    logged = server.runtime.settings.model_copy(update={"telemetry": telemetry})
+    monkeypatch.setattr(server.runtime.asking, "_settings", logged)
+    with logging_as(logged, "api"):
         server.ask(QUESTION)
     lines = [line for line in capfd.readouterr().err.splitlines() if WHISPER in line]
     assert len(lines) == 1
@@ -170,7 +171,7 @@ def test_nothing_is_spent_while_the_writer_is_away(
     assert 'strata_http_problems_total{code="overloaded"} 2.0' in figures
     synthesize = server.runtime.settings.synthesize.model_copy(update={"when_away": "quote"})
     declared = server.runtime.settings.model_copy(update={"synthesize": synthesize})
-    monkeypatch.setattr(server.runtime, "settings", declared)
+    monkeypatch.setattr(server.runtime.asking, "_settings", declared)
     assert server.ask(QUESTION).json()["status"] == "degraded"
     server.runtime.tiers.breakers["large"].succeeded()
     stub.on("large", lambda _: Reply("It was built in 1871 [1]."))

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from pipelines.core.settings import Settings
-from pipelines.core.tasks import PlanTask
+from pipelines.core.tasks import PlanTask, PruneTask
 from pipelines.core.types import Question
 from services.queue.connection import connect
 from tests.support.cluster import StrataProcess
@@ -23,6 +23,7 @@ from tests.support.stage_workers import STAGE_S, StageWorkers, asking, call
 
 pytestmark = pytest.mark.network
 
+PRUNE = PruneTask(question="How tall is it?", asked="How tall is it?", hits=(), timeout_s=30)
 TASK = PlanTask(question=Question(text="How tall is the viaduct of Millau?"), timeout_s=30)
 
 
@@ -137,6 +138,23 @@ async def test_without_workers_the_stage_is_done_here_and_soon_at_once(
         for process in pair:
             assert process.process is not None
             process.process.send_signal(signal.SIGCONT)
+
+
+async def test_a_stage_that_is_known_to_have_no_worker_waits_for_none(
+    settings: Settings, workers: StageWorkers, stub: ModelStub
+) -> None:
+    prunes = workers.start("prune")
+    async with asking(settings) as queue:
+        while not queue.depths:
+            await asyncio.sleep(0.05)
+        assert {role: depth.workers for role, depth in queue.depths.items()} == {"plan": 2, "prune": 1, "cite": 0}
+        prunes.kill()
+        while queue.depths["prune"].workers:
+            await asyncio.sleep(0.05)
+        since = time.monotonic()
+        assert "No worker takes" in (await queue.runner.prune(PRUNE)).receipt.fallback
+        assert time.monotonic() - since < 0.5
+        assert not (await queue.runner.plan(TASK)).receipt.fallback
 
 
 async def test_a_broker_that_is_away_costs_little_and_is_used_again_when_it_is_back(

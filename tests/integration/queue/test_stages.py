@@ -64,7 +64,7 @@ def timeless(result: Result) -> Result:
 
 
 async def test_results_are_those_of_this_process(settings: Settings) -> None:
-    inline = Runtime(settings).inline
+    inline = Runtime(settings).stages.inline
     async with asking(settings) as queue:
         for here, there, task in (
             (inline.prune, queue.runner.prune, PRUNE),

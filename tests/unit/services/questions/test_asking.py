@@ -1,4 +1,4 @@
-"""The composition root: what it refuses before any work."""
+"""Questions that are refused before any work."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def question(text: str = "How tall?", *turns: str) -> Question:
     [question("x" * 20), question("q", "x" * 10), question("q", "xxxxx", "xxxx", "x"), question("橋" * 20, "😀" * 10)],
 )
 def test_what_is_within_the_limits_passes(asked: Question) -> None:
-    Runtime(Settings(answer=LIMITS)).check(asked)
+    Runtime(Settings(answer=LIMITS)).asking.check(asked)
 
 
 @pytest.mark.parametrize(
@@ -33,10 +33,10 @@ def test_what_is_within_the_limits_passes(asked: Question) -> None:
 )
 def test_what_is_larger_is_refused(asked: Question, detail: str) -> None:
     with pytest.raises(RequestTooLargeError, match=detail):
-        Runtime(Settings(answer=LIMITS)).check(asked)
+        Runtime(Settings(answer=LIMITS)).asking.check(asked)
 
 
 @pytest.mark.parametrize("asked", [question(""), question(" \n\t"), question("a\udcff"), question("q", "\ud83d")])
 def test_what_is_no_text_is_refused(asked: Question) -> None:
     with pytest.raises(InvalidRequestError):
-        Runtime(Settings(answer=LIMITS)).check(asked)
+        Runtime(Settings(answer=LIMITS)).asking.check(asked)
