@@ -10,7 +10,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 OURS = ("pipelines", "indexing", "services")
 NOT_IMPORTED = {
-    "redis",  # Celery's driver
     "cryptography",  # pypdf's
     "lxml-html-clean",  # trafilatura's
     "python-multipart",  # Starlette's
