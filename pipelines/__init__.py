@@ -10,8 +10,9 @@ os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "false")
 os.environ.setdefault("HAYSTACK_LOGGING_IGNORE_STRUCTLOG", "true")
 
 # Read when PyTorch is loaded: its threads sleep while they wait for each other's share of a layer. By default they
-# spin, and where another process wants the processor, every layer waits until a spinning thread is interrupted: one
-# question took 45 ms of processor and 68 ms, asleep 6 ms and 9 ms (MiniLM, two busy cores, November 2026).
+# spin, and where another process wants the processor, every layer waits until a spinning thread is interrupted.
+# Embedding one question in a loop took 45 ms of processor and 68 ms, asleep 6 ms and 9 ms (MiniLM, two cores that other
+# processes kept busy, one run, November 2026). On cores that are free there is little between them.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Haystack tries to save what a failed pipeline was given, and warns of every value that it cannot: ours, on purpose.
