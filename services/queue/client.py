@@ -29,7 +29,9 @@ class QueueClient:
         self._cancels = Cancels(settings.queue)
         self._replies = Replies(settings.queue, self._sender.breaker.succeeded, self._cancels.cancel)
         self._depths = Depths(settings.queue)
-        self.runner: Runner = CeleryRunner(settings, self._sender, self._replies, lesser, hedged)
+        self.runner: Runner = CeleryRunner(
+            settings, self._sender, self._replies, lesser, hedged=hedged, deserted=self._depths.is_deserted
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pipelines.core.errors import OverloadedError
 from pipelines.core.settings import QueueSettings, Role
 from services.queue.connection import connect, failures
-from services.queue.names import SENT_AT, STAGE_ROLES, queue_name
+from services.queue.names import SENT_AT, STAGE_ROLES, queue_name, worker_channel
 
 EVERY_S = 0.5
 LONGEST_WAIT_S = 30.0
@@ -23,10 +23,12 @@ class Depth:
 
     Attributes:
         oldest_s: How long its oldest message waits; 0 where none does.
+        workers: That are connected to the broker. One that hangs or is cut off may be among them for a while.
     """
 
     waiting: int
     oldest_s: float
+    workers: int
 
 
 class Depths:
@@ -55,6 +57,11 @@ class Depths:
                     retry_after_s=wait_s,
                 )
 
+    def is_deserted(self, role: Role) -> bool:
+        """Whether a stage is known to have no worker."""
+        depth = self.current.get(role)
+        return depth is not None and not depth.workers
+
     async def watch(self) -> None:
         """Looks again and again until it is cancelled."""
         while True:
@@ -68,12 +75,13 @@ class Depths:
             name = queue_name(self._settings.prefix, role)
             pipe.llen(name)
             pipe.lindex(name, -1)  # taken from this end
+        pipe.pubsub_numsub(*(worker_channel(self._settings.prefix, role) for role in STAGE_ROLES))
         try:
-            found = await pipe.execute()
+            *found, listeners = await pipe.execute()
         except failures():
             return {}
-        pairs = zip(STAGE_ROLES, found[::2], found[1::2], strict=True)
-        return {role: Depth(waiting, _age_s(oldest)) for role, waiting, oldest in pairs}
+        each = zip(STAGE_ROLES, found[::2], found[1::2], listeners, strict=True)
+        return {role: Depth(waiting, _age_s(oldest), workers) for role, waiting, oldest, (_, workers) in each}
 
     async def aclose(self) -> None:
         """Closes the connections."""

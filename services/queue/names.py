@@ -33,6 +33,11 @@ def cancel_key(prefix: str, task_id: str) -> str:
     return f"{prefix}:cancelled:{task_id}"
 
 
+def worker_channel(prefix: str, role: Role) -> str:
+    """The channel that each worker of a stage listens to: the broker knows at once how many are connected."""
+    return f"{prefix}:workers:{role}"
+
+
 def cancel_channel(prefix: str) -> str:
     """Where ids of cancelled tasks are published."""
     return f"{prefix}:cancelled"

@@ -10,7 +10,7 @@ from pipelines.core.breaker import Breaker
 from pipelines.core.deadline import Deadline
 from pipelines.core.errors import QueueUnavailableError, StrataError
 from pipelines.core.session import Stopwatch
-from pipelines.core.settings import Settings
+from pipelines.core.settings import Role, Settings
 from pipelines.core.tasks import (
     CiteResult,
     CiteTask,
@@ -51,6 +51,7 @@ class CeleryRunner:
     Args:
         lesser: Does a stage where no worker does.
         hedged: Hears of each stage whose task is sent a second time.
+        deserted: Whether a stage is known to have no worker: then none is waited for.
     """
 
     def __init__(
@@ -60,8 +61,9 @@ class CeleryRunner:
         replies: Replies,
         lesser: Runner,
         hedged: Callable[[str], None] = lambda _: None,
+        deserted: Callable[[Role], bool] = lambda _: False,
     ) -> None:
-        link = sender, replies, hedged
+        link = sender, replies, hedged, deserted
         self.plan = _Remote[PlanTask, PlanResult]("plan", settings.plan.timeout_s, PlanResult, lesser.plan, *link)
         self.prune = _Remote[PruneTask, PruneResult](
             "prune", settings.prune.timeout_s, PruneResult, lesser.prune, *link
@@ -81,8 +83,9 @@ class _Remote(Generic[TaskT, ResultT]):
         sender: Sender,
         replies: Replies,
         hedged: Callable[[str], None],
+        deserted: Callable[[Role], bool],
     ) -> None:
-        self._hedged = hedged
+        self._hedged, self._deserted = hedged, deserted
         self._stage, self._timeout_s, self._result, self._lesser = stage, timeout_s, result, lesser
         self._sender, self._replies = sender, replies
         self._workers = Breaker(f"workers of the stage {stage}", QueueUnavailableError)
@@ -94,6 +97,8 @@ class _Remote(Generic[TaskT, ResultT]):
         reason = ""
         usage = Usage()
         try:
+            if self._deserted(self._stage):
+                raise QueueUnavailableError(f"No worker takes the stage {self._stage} at the moment.")
             self._workers.check()
             result = await self._ask(task, deadline)
         except StrataError as error:

@@ -94,7 +94,7 @@ class _Process:
         return self._celery
 
     async def _make_stages(self) -> Stages:
-        stages = Stages(self._runtime.settings.queue, self._runtime.runner, self._runtime.metrics.worked)
+        stages = Stages(self._runtime.settings.queue, self._runtime.runner, self._runtime.metrics.worked, self._stages)
         await self._keep(stages.listen())
         self._closers.append(stages.aclose)
         return stages

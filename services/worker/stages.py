@@ -6,7 +6,7 @@ import logging
 import random
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeVar
 
 from pipelines.core.errors import StrataError
@@ -15,7 +15,7 @@ from pipelines.core.tasks import CiteTask, PlanTask, PruneTask, Runner, Task
 from pipelines.core.tracing import from_headers, span
 from pipelines.core.types import Value
 from services.queue.connection import connect, failures
-from services.queue.names import REPLY_TO, cancel_channel, cancel_key
+from services.queue.names import REPLY_TO, cancel_channel, cancel_key, worker_channel
 from services.queue.wire import pack
 
 TaskT = TypeVar("TaskT", bound=Task)
@@ -24,6 +24,8 @@ REPLY_TRIES: Final = 4
 REPLIES_S: Final = 120
 """How long results wait for a process that is gone."""
 LISTEN_S: Final = 2.0
+UNANSWERED: Final = 3
+"""Pings in a row without an answer, after which the worker connects anew."""
 PAUSE_S: Final = 0.5
 
 logger = logging.getLogger(__name__)
@@ -34,10 +36,18 @@ class Stages:
 
     Args:
         worked: Hears of each task that ended: its role, `ok` or `cancelled` or the code of the error, its seconds.
+        roles: What this process does, for those that ask.
     """
 
-    def __init__(self, settings: QueueSettings, runner: Runner, worked: Callable[[str, str, float], None]) -> None:
+    def __init__(
+        self,
+        settings: QueueSettings,
+        runner: Runner,
+        worked: Callable[[str, str, float], None],
+        roles: Iterable[Role],
+    ) -> None:
         self._settings, self._runner, self._worked = settings, runner, worked
+        self._channels = [worker_channel(settings.prefix, role) for role in roles]  # to be counted; nobody publishes
         self._loop = asyncio.get_running_loop()
         self._redis = connect(settings)
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -56,13 +66,19 @@ class Stages:
         while True:
             with contextlib.suppress(*failures()):
                 async with self._redis.pubsub() as hears:
-                    await hears.subscribe(cancel_channel(self._settings.prefix))
+                    await hears.subscribe(cancel_channel(self._settings.prefix), *self._channels)
                     for task_id in list(self._running):  # what was cancelled while nobody listened
                         if await self._is_cancelled(task_id):
                             self._stop(task_id)
-                    while True:
-                        heard = await hears.get_message(ignore_subscribe_messages=True, timeout=LISTEN_S)
-                        if heard is not None:
+                    unanswered = 0
+                    while unanswered < UNANSWERED:  # a connection can be cut without a word
+                        heard = await hears.get_message(timeout=LISTEN_S)
+                        if heard is None:
+                            unanswered += 1
+                            await hears.ping()
+                            continue
+                        unanswered = 0
+                        if heard["type"] == "message":
                             self._stop(heard["data"].decode(errors="replace"))
             await asyncio.sleep(PAUSE_S * random.uniform(0.5, 1.5))  # noqa: S311
 
