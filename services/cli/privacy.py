@@ -40,7 +40,16 @@ def _to_servers(settings: Settings) -> Iterator[str]:
     if settings.state.url is not None:
         url = settings.state.url.get_secret_value()
         if not url.startswith("sqlite") and not _is_here(urlsplit(url).hostname):
-            yield f"state: names of documents and receipts go to the database at {_address(url)}."
+            yield (
+                "state: names of documents, receipts, and the questions and answers of batches go to the database at "
+                f"{_address(url)}."
+            )
+    queue = settings.queue.url.get_secret_value()
+    if settings.distributed and not _is_here(urlsplit(queue).hostname):
+        yield f"queue: questions, the passages found and answers pass through the broker at {_address(queue)}."
+    collector = settings.telemetry.otlp_endpoint
+    if collector is not None and not _is_here(urlsplit(collector).hostname):
+        yield f"telemetry: names, numbers and ids of what is done, no text, go to the collector at {_address(collector)}."
 
 
 def _to_store(settings: Settings) -> Iterator[str]:
