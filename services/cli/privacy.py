@@ -49,7 +49,7 @@ def _to_servers(settings: Settings) -> Iterator[str]:
         yield f"queue: questions, the passages found and answers pass through the broker at {_address(queue)}."
     collector = settings.telemetry.otlp_endpoint
     if collector is not None and not _is_here(urlsplit(collector).hostname):
-        yield f"telemetry: names, numbers and ids of what is done, no text, go to the collector at {_address(collector)}."
+        yield f"telemetry: names, numbers and ids, no text, go to the collector at {_address(collector)}."
 
 
 def _to_store(settings: Settings) -> Iterator[str]:

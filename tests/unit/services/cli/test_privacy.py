@@ -51,16 +51,18 @@ def test_servers_elsewhere_are_named_without_their_passwords() -> None:
 
 
 def test_a_broker_and_a_collector_elsewhere_are_named_without_their_passwords() -> None:
-    sentences = leaving(
-        queue={"url": "redis://:secret@queue.example:6379/0"},
-        telemetry={"otlp_endpoint": "http://collector.example:4318"},
-    )
+    servers = {
+        "index": {"mode": "server", "url": "http://127.0.0.1:6333"},
+        "state": {"url": "postgresql+psycopg://u@127.0.0.1/db"},
+    }
+    collector = {"otlp_endpoint": "http://collector.example:4318"}
+    sentences = leaving(**servers, queue={"url": "redis://:secret@queue.example:6379/0"}, telemetry=collector)
     assert [sentence.partition(":")[0] for sentence in sentences] == ["queue", "telemetry"]
     assert "redis://queue.example:6379/0" in sentences[0]
     assert "http://collector.example:4318" in sentences[1]
     assert "secret" not in "".join(sentences)
     here = {"queue": {"url": "redis://127.0.0.1:6379/0"}, "telemetry": {"otlp_endpoint": "http://localhost:4318"}}
-    assert leaving(**here) == []
+    assert leaving(**servers, **here) == []
 
 
 def test_an_encoder_from_a_hub_is_named_and_one_from_a_folder_is_not(tmp_path: Path) -> None:
