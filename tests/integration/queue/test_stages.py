@@ -37,6 +37,10 @@ CITE = CiteTask(
 )
 
 
+PATIENT = {"timeout_s": 15.0}
+"""A worker's first call of a model takes a second or more where other work shares the processors."""
+
+
 def plan(timeout_s: float = 30.0) -> PlanTask:
     return PlanTask(question=QUESTION, timeout_s=timeout_s)
 
@@ -44,7 +48,7 @@ def plan(timeout_s: float = 30.0) -> PlanTask:
 @pytest.fixture(scope="module")
 def worker(workers: StageWorkers) -> StrataProcess:
     """One process that does all three stages."""
-    workers.configure()
+    workers.configure(plan=PATIENT)
     return workers.start("plan", "prune", "cite")
 
 
@@ -52,7 +56,7 @@ def worker(workers: StageWorkers) -> StrataProcess:
 def settings(worker: StrataProcess, workers: StageWorkers, stub: ModelStub) -> Iterator[Settings]:
     stub.reset()
     stub.on("small", lambda _: Reply(REWRITE))
-    yield workers.configure()
+    yield workers.configure(plan=PATIENT)
     assert worker.process is not None
     assert worker.process.poll() is None, worker.last_words()
 
