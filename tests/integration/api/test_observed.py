@@ -74,8 +74,10 @@ def test_a_question_is_one_trace_that_its_client_may_have_begun(server: ApiServe
     headers = {"traceparent": f"00-{theirs}-b7ad6b7169203331-01", "X-Request-ID": "mine-7"}
     answer = server.client.post("/v1/ask", json={"question": QUESTION}, headers=headers).json()
     assert answer["status"] == "answered"
-    seen = ended(spans, "POST /v1/ask")
-    assert {f"{span.context.trace_id:032x}" for span in seen} == {theirs}
+    everything = ended(spans, "POST /v1/ask")
+    seen = [span for span in everything if f"{span.context.trace_id:032x}" == theirs]
+    others = {span.name for span in everything if span not in seen}  # the document's run may end after the question
+    assert others.isdisjoint({"POST /v1/ask", "question", "plan", "retrieve", "prune", "synthesize", "cite"})
     by_id = {span.context.span_id: span.name for span in seen}
     parents = {span.name: by_id.get(span.parent.span_id, "client") for span in seen if span.parent}
     assert parents == {
