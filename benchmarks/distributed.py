@@ -45,14 +45,19 @@ WATCH_S = 0.05
 
 def main() -> None:
     """Prints the figures as JSON, part by part."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=PARTS, action="append")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the questions: shows that it runs, no more")
+    run_parts(PARTS, __doc__)
+
+
+def run_parts(parts: Mapping[str, Callable[[float], dict[str, Any]]], description: str | None) -> None:
+    """Runs the parts that the command line names, else all, and prints the figures of each as it ends."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=parts, action="append")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the load: shows that it runs, no more")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     found = {}
-    for part in options.part or PARTS:
-        found[part] = PARTS[part](0.1 if options.quick else 1.0)
+    for part in options.part or parts:
+        found[part] = parts[part](0.1 if options.quick else 1.0)
         print(json.dumps({part: found[part]}, indent=2), flush=True)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2))

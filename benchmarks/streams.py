@@ -22,7 +22,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.distributed import DOCUMENTS, INGEST, STAGES, Processor, client_of, fallbacks, fill, spread_ms
+from benchmarks.distributed import DOCUMENTS, INGEST, STAGES, Processor, client_of, fallbacks, fill, run_parts, spread_ms
 from benchmarks.load import question
 from tests.support.cluster import Cluster
 from tests.support.slow_models import SlowModels
@@ -36,17 +36,7 @@ ROOM = {"max_concurrent_questions": 1000}
 
 def main() -> None:
     """Prints the figures as JSON, part by part."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=PARTS, action="append")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the streams: shows that it runs, no more")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    found = {}
-    for part in options.part or PARTS:
-        found[part] = PARTS[part](0.1 if options.quick else 1.0)
-        print(json.dumps({part: found[part]}, indent=2), flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2))
+    run_parts(PARTS, __doc__)
 
 
 def at_once(share: float) -> dict[str, Any]:

@@ -101,7 +101,15 @@ class Base(DeclarativeBase):
     type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON, str: Text}  # noqa: RUF012  # SQLAlchemy's own shape
 
 
-class DocumentRow(Base):
+class Leased:
+    """What one worker holds until its lease ends; all three are `NULL` while nobody does."""
+
+    lease_token: Mapped[str | None] = mapped_column(String(64))
+    lease_owner: Mapped[str | None] = mapped_column(String(255))
+    lease_until: Mapped[datetime | None]
+
+
+class DocumentRow(Leased, Base):
     """A document, its published version, its pending version and its lease."""
 
     __tablename__ = "documents"
@@ -140,9 +148,6 @@ class DocumentRow(Base):
     error_detail: Mapped[str | None]
     queued_at: Mapped[datetime]
     not_before: Mapped[datetime | None]
-    lease_token: Mapped[str | None] = mapped_column(String(64))
-    lease_owner: Mapped[str | None] = mapped_column(String(255))
-    lease_until: Mapped[datetime | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     indexed_at: Mapped[datetime | None]
@@ -247,7 +252,7 @@ class ApiKeyRow(Base):
     used_at: Mapped[datetime | None]
 
 
-class BatchQuestionRow(Base):
+class BatchQuestionRow(Leased, Base):
     """A question of a batch, its lease, and its answer."""
 
     __tablename__ = "batch_questions"
@@ -268,14 +273,11 @@ class BatchQuestionRow(Base):
     error_detail: Mapped[str | None]
     queued_at: Mapped[datetime]
     not_before: Mapped[datetime | None]
-    lease_token: Mapped[str | None] = mapped_column(String(64))
-    lease_owner: Mapped[str | None] = mapped_column(String(255))
-    lease_until: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
 
-class SourceRow(Base):
+class SourceRow(Leased, Base):
     """A folder or bucket prefix that a tenant's documents come from, and how the last look at it went."""
 
     __tablename__ = "sources"
@@ -303,9 +305,6 @@ class SourceRow(Base):
     error_detail: Mapped[str | None]
     queued_at: Mapped[datetime]
     not_before: Mapped[datetime | None]
-    lease_token: Mapped[str | None] = mapped_column(String(64))
-    lease_owner: Mapped[str | None] = mapped_column(String(255))
-    lease_until: Mapped[datetime | None]
     created_at: Mapped[datetime]
     synced_at: Mapped[datetime | None]
 
@@ -343,7 +342,7 @@ class TurnRow(Base):
     place: Mapped[str] = mapped_column(default="")
 
 
-class BuildRow(Base):
+class BuildRow(Leased, Base):
     """A collection that a reindex is to replace, or has replaced; most are never in here.
 
     `shadow` names the one that is made to take its place, `preparation` how that one's documents are prepared. Until
@@ -355,9 +354,6 @@ class BuildRow(Base):
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
     shadow: Mapped[str | None] = mapped_column(String(255))
     preparation: Mapped[str | None] = mapped_column(String(64))
-    lease_token: Mapped[str | None] = mapped_column(String(64))
-    lease_owner: Mapped[str | None] = mapped_column(String(255))
-    lease_until: Mapped[datetime | None]
     held_until: Mapped[datetime | None]
     retired_at: Mapped[datetime | None]
 
