@@ -11,18 +11,26 @@ the stubs' delays, so with what the stubs themselves come late. The processor's 
 `api` and `stages` are Strata, the rest is what else ran on this machine.
 """
 
-import argparse
 import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 
-from benchmarks.distributed import DOCUMENTS, INGEST, STAGES, Processor, client_of, fallbacks, fill, run_parts, spread_ms
+from benchmarks.distributed import (
+    DOCUMENTS,
+    INGEST,
+    STAGES,
+    Processor,
+    client_of,
+    fallbacks,
+    fill,
+    run_parts,
+    spread_ms,
+)
 from benchmarks.load import question
 from tests.support.cluster import Cluster
 from tests.support.slow_models import SlowModels
