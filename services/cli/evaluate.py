@@ -8,7 +8,8 @@ import typer
 from services.cli import context
 
 if TYPE_CHECKING:
-    from services.evaluation.result import AbstentionResult, AnswersResult, Result, RetrievalResult, Spread
+    from services.evaluation.result import AbstentionResult, AnswersResult, Result, RetrievalResult
+    from services.evaluation.statistics import Spread
 
 
 def evaluate(

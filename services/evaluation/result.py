@@ -5,8 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from pipelines.core.types import Value
-
-Interval = tuple[float, float]
+from services.evaluation.statistics import Interval, Spread
 
 
 class RetrievalRow(Value):
@@ -44,13 +43,6 @@ class RetrievalResult(Value):
     k: int
     rows: tuple[RetrievalRow, ...]
     items: tuple[RankedItem, ...] = Field(repr=False)
-
-
-class Spread(Value):
-    """Median and 95th percentile."""
-
-    p50: float
-    p95: float
 
 
 class AnswersResult(Value):

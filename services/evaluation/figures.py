@@ -1,0 +1,112 @@
+"""Rows that every stage's evaluation gives: one measure of one system on one group of items, against a baseline."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.core.types import Value
+from services.evaluation.statistics import (
+    Interval,
+    Paired,
+    Statistic,
+    interval,
+    mean,
+    paired_interval,
+    statistic_interval,
+)
+
+ALL = "all"
+
+
+class Figure(Value):
+    """One measure of one system.
+
+    Attributes:
+        measure: Higher is better, but for what `LOWER_IS_BETTER` names.
+        group: `ALL`, or a part of the items.
+        n: Items.
+        against: The best baseline of the same measure and group, which `paired` is the difference to; empty for it.
+    """
+
+    measure: str
+    system: str
+    group: str
+    n: int
+    value: float
+    interval: Interval
+    against: str = ""
+    paired: Paired | None = None
+
+
+LOWER_IS_BETTER = frozenset({"AURC", "abstained at 90 % coverage"})
+
+
+def mean_figures(
+    measure: str,
+    values: Mapping[str, Sequence[float]],
+    *,
+    baselines: Collection[str],
+    seed: int,
+    group: str = ALL,
+) -> tuple[Figure, ...]:
+    """A figure a system that is the mean of its items' values, all over the same items in the same order."""
+    best = _best(measure, {name: mean(each) for name, each in values.items() if name in baselines})
+    return tuple(
+        Figure(
+            measure=measure,
+            system=name,
+            group=group,
+            n=len(each),
+            value=mean(each),
+            interval=interval(each, seed),
+            against=best if name != best else "",
+            paired=paired_interval(each, values[best], seed) if best and name != best else None,
+        )
+        for name, each in values.items()
+    )
+
+
+def statistic_figures(
+    measure: str,
+    statistics: Mapping[str, Statistic],
+    n: int,
+    *,
+    baselines: Collection[str],
+    seed: int,
+    group: str = ALL,
+) -> tuple[Figure, ...]:
+    """The same for a measure that is no mean: an area, a balanced accuracy.
+
+    Args:
+        statistics: What each system reaches on the items of some places; all over the same `n` items.
+    """
+    everything = np.arange(n)
+    whole = {name: statistic(everything) for name, statistic in statistics.items()}
+    best = _best(measure, {name: value for name, value in whole.items() if name in baselines})
+    return tuple(
+        Figure(
+            measure=measure,
+            system=name,
+            group=group,
+            n=n,
+            value=whole[name],
+            interval=statistic_interval(statistic, n, seed),
+            against=best if name != best else "",
+            paired=_paired(statistic, statistics[best], n, seed) if best and name != best else None,
+        )
+        for name, statistic in statistics.items()
+    )
+
+
+def _paired(first: Statistic, second: Statistic, n: int, seed: int) -> Paired:
+    def difference(places: NDArray[np.int64]) -> float:
+        return first(places) - second(places)
+
+    return Paired(difference=difference(np.arange(n)), interval=statistic_interval(difference, n, seed))
+
+
+def _best(measure: str, values: Mapping[str, float]) -> str:
+    """The best baseline, the first where several are; none without a baseline."""
+    choose: Callable[..., str] = min if measure in LOWER_IS_BETTER else max
+    return choose(values, key=lambda name: values[name]) if values else ""
