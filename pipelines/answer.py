@@ -5,7 +5,6 @@ many.
 """
 
 import asyncio
-import uuid
 
 from haystack import Pipeline, component
 from haystack.core.errors import PipelineRuntimeError
@@ -18,7 +17,7 @@ from pipelines.core.events import AnswerEvent, Emit, ignore
 from pipelines.core.session import Observe, Session
 from pipelines.core.settings import Settings
 from pipelines.core.store import Store
-from pipelines.core.tasks import Runner
+from pipelines.core.tasks import Runner, TraceOf
 from pipelines.core.types import Answer, AnswerStatus, Citation, Draft, Evidence, Fate, Plan, Question
 from pipelines.plan import Planner
 from pipelines.prune import Pruner
@@ -57,13 +56,20 @@ def build_answer_pipeline(
 
 
 async def answer(
-    pipeline: Pipeline, question: Question, *, deadline_s: float, emit: Emit = ignore, observe: Observe = ignore
+    pipeline: Pipeline,
+    question: Question,
+    *,
+    deadline_s: float,
+    emit: Emit = ignore,
+    observe: Observe = ignore,
+    trace: TraceOf | None = None,
 ) -> Answer:
     """Answers a question, telling the listener of each step. Cancelling it stops the work.
 
     Args:
         deadline_s: Used where the question sets no `deadline_ms` of its own; the shorter one holds.
         observe: Hears of each stage as it ends.
+        trace: Set where the tasks of the small stages are recorded; it gives the answer its id.
 
     Raises:
         DeadlineExceededError: there was no answer in time.
@@ -71,7 +77,7 @@ async def answer(
     """
     own = question.limits.deadline_ms
     deadline = Deadline.after(min(deadline_s, own / 1000) if own else deadline_s)
-    session = Session(deadline, emit, max_cost_usd=question.limits.max_cost_usd, observe=observe)
+    session = Session(deadline, emit, max_cost_usd=question.limits.max_cost_usd, observe=observe, trace=trace)
     everyone = {"session": session}
     asked = {"question": question, **everyone}
     data = {
@@ -125,7 +131,7 @@ class AnswerBuilder:
         receipt = session.receipt()
         return {
             "answer": Answer(
-                id=str(uuid.uuid4()),
+                id=session.id,
                 question=question.text,
                 status=status,
                 text=text,

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, JsonValue
 from pipelines.core.encoders import Encoder
 from pipelines.core.errors import ModelError
 from pipelines.core.events import CitationEvent
-from pipelines.core.models import ModelTiers
+from pipelines.core.models import Message, ModelTiers
 from pipelines.core.prompts import prompt
 from pipelines.core.sentences import sentence_spans
 from pipelines.core.session import Session, Stopwatch
@@ -156,9 +156,7 @@ class ModelCiter:
         """One call, at most one more when the reply breaks the schema."""
         watch = Stopwatch()
         claims, sources = read_claims(task.draft.text), list_sources(task.evidence)
-        numbered: list[JsonValue] = [{"number": n, "text": claim.text} for n, claim in enumerate(claims, 1)]
-        listed: list[JsonValue] = [{"number": n, "text": source.text} for n, source in enumerate(sources, 1)]
-        messages = prompt(SYSTEM, {"claims": numbered, "sources": listed})
+        messages = binding_prompt(claims, sources)
         deadline = task.model_deadline(self._settings.timeout_s)
         try:
             completion = await self._tiers.complete(
@@ -174,6 +172,13 @@ class ModelCiter:
             usage, model, fallback = completion.usage, completion.model, completion.fallback
         receipt = StageReceipt(stage="cite", tier=self._tier, model=model, usage=usage, ms=watch.ms, fallback=fallback)
         return assemble(claims, bound, receipt)
+
+
+def binding_prompt(claims: Sequence[Claim], sources: Sequence[Source]) -> list[Message]:
+    """What a language model is asked; it replies with `Bindings`, which number from 1."""
+    numbered: list[JsonValue] = [{"number": n, "text": claim.text} for n, claim in enumerate(claims, 1)]
+    listed: list[JsonValue] = [{"number": n, "text": source.text} for n, source in enumerate(sources, 1)]
+    return prompt(SYSTEM, {"claims": numbered, "sources": listed})
 
 
 def read_claims(text: str) -> list[Claim]:
@@ -289,6 +294,7 @@ class Citer:
             evidence=evidence,
             timeout_s=session.deadline.remaining(),
             cost_left_usd=session.cost_left_usd,
+            trace=session.trace,
         )
         with session.stage("cite"):
             result = await self._runner.cite(task)

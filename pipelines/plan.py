@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from pipelines.core.errors import ModelError
 from pipelines.core.events import PlanEvent
-from pipelines.core.models import ModelTiers
+from pipelines.core.models import Message, ModelTiers
 from pipelines.core.prompts import prompt
 from pipelines.core.session import Session, Stopwatch
 from pipelines.core.settings import PlanSettings
@@ -75,11 +75,7 @@ class ModelPlanner:
         """One call, at most one more when the reply breaks the schema."""
         watch = Stopwatch()
         question = task.question
-        conversation: list[JsonValue] = [turn.model_dump() for turn in question.history]
-        messages = prompt(
-            SYSTEM.format(max_queries=self._settings.max_queries - 1),
-            {"conversation": conversation, "question": question.text},
-        )
+        messages = rewrite_prompt(question, self._settings)
         deadline = task.model_deadline(self._settings.timeout_s)
         try:
             completion = await self._tiers.complete(
@@ -102,6 +98,13 @@ class ModelPlanner:
             stage="plan", tier=self._tier, model=model, usage=usage or Usage(), ms=watch.ms, fallback=fallback
         )
         return PlanResult(plan=plan, receipt=receipt)
+
+
+def rewrite_prompt(question: Question, settings: PlanSettings) -> list[Message]:
+    """What a language model is asked; it replies with a `Rewrite`."""
+    conversation: list[JsonValue] = [turn.model_dump() for turn in question.history]
+    data: dict[str, JsonValue] = {"conversation": conversation, "question": question.text}
+    return prompt(SYSTEM.format(max_queries=settings.max_queries - 1), data)
 
 
 def make_plan(question: str, standalone: str, queries: Sequence[str], settings: PlanSettings) -> Plan:
@@ -151,7 +154,7 @@ class Planner:
     async def run_async(self, question: Question, session: Session) -> dict[str, object]:
         """Makes the plan and tells the listener."""
         left = session.deadline.remaining()
-        task = PlanTask(question=question, timeout_s=left, cost_left_usd=session.cost_left_usd)
+        task = PlanTask(question=question, timeout_s=left, cost_left_usd=session.cost_left_usd, trace=session.trace)
         with session.stage("plan"):
             result = await self._runner.plan(task)
             session.record(result.receipt)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, JsonValue
 from pipelines.core.encoders import Encoder
 from pipelines.core.errors import ModelError
 from pipelines.core.events import EvidenceEvent
-from pipelines.core.models import ModelTiers
+from pipelines.core.models import Message, ModelTiers
 from pipelines.core.prompts import prompt
 from pipelines.core.session import Session, Stopwatch
 from pipelines.core.settings import PruneSettings
@@ -117,8 +117,7 @@ class ModelPruner:
         if not task.hits:
             return await self._fallback(task)
         watch = Stopwatch()
-        passages: list[JsonValue] = [_numbered(number, hit.passage) for number, hit in enumerate(task.hits, 1)]
-        messages = prompt(SYSTEM, {"question": task.question, "passages": passages})
+        messages = selection_prompt(task)
         deadline = task.model_deadline(self._settings.timeout_s)
         try:
             completion = await self._tiers.complete(
@@ -150,6 +149,12 @@ class ModelPruner:
             update={"tier": self._tier, "usage": usage + receipt.usage, "ms": watch.ms, "fallback": reason}
         )
         return result.model_copy(update={"receipt": spent})
+
+
+def selection_prompt(task: PruneTask) -> list[Message]:
+    """What a language model is asked; it replies with a `Selection`, which numbers from 1."""
+    passages: list[JsonValue] = [_numbered(number, hit.passage) for number, hit in enumerate(task.hits, 1)]
+    return prompt(SYSTEM, {"question": task.question, "passages": passages})
 
 
 def _sentences(passage: Passage) -> list[str]:
@@ -203,6 +208,7 @@ class Pruner:
             hits=hits,
             timeout_s=session.deadline.remaining(),
             cost_left_usd=session.cost_left_usd,
+            trace=session.trace,
         )
         with session.stage("prune"):
             result = await self._runner.prune(task)

@@ -1,6 +1,7 @@
 """One question on its way: its deadline, its listener, its running receipt."""
 
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
@@ -9,6 +10,7 @@ from opentelemetry.trace import get_current_span
 
 from pipelines.core.deadline import Deadline
 from pipelines.core.events import Emit, ignore
+from pipelines.core.tasks import TraceOf
 from pipelines.core.tracing import note, span
 from pipelines.core.types import Receipt, Stage, StageReceipt
 
@@ -24,6 +26,10 @@ class Session:
     Args:
         max_cost_usd: What all stages together may cost; `None` where nothing bounds it.
         observe: Hears of each stage as it ends.
+        trace: Given where the tasks of the small stages are recorded.
+
+    Attributes:
+        id: The id that the answer will have.
     """
 
     def __init__(
@@ -33,7 +39,10 @@ class Session:
         *,
         max_cost_usd: float | None = None,
         observe: Observe = ignore,
+        trace: TraceOf | None = None,
     ) -> None:
+        self.id = trace.question_id if trace else str(uuid.uuid4())
+        self.trace = trace
         self.deadline = deadline
         self.emit = emit
         self._observe = observe

@@ -15,15 +15,29 @@ IN_PROCESS_SHARE = 0.8
 """The same for the in-process way, which has a quicker one to fall back on."""
 
 
+class TraceOf(Value):
+    """Whose question a task belongs to, where what is done for it is recorded.
+
+    Attributes:
+        labels: Access labels of whoever asked; `None` means all.
+    """
+
+    question_id: str
+    tenant: str
+    labels: tuple[str, ...] | None = None
+
+
 class Task(Value):
     """Input of a stage: what it works on, and what is left for the question when it is handed over.
 
     Attributes:
+        trace: Set where the task is recorded; see `services.questions.recording`.
         cost_left_usd: What may still be spent, `None` where nothing bounds it.
     """
 
     timeout_s: float = Field(ge=0)
     cost_left_usd: float | None = None
+    trace: TraceOf | None = None
 
     def model_deadline(self, timeout_s: float) -> Deadline:
         """Until when a language model may work on it, `timeout_s` at most."""

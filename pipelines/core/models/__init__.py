@@ -1,6 +1,7 @@
 """Model tiers: the only user of LiteLLM, which `client.py` alone imports."""
 
 from pipelines.core.models.check import IN_PROCESS, check, describe, provider_of
+from pipelines.core.models.replies import ModelReply, listening
 from pipelines.core.models.stream import TextStream
 from pipelines.core.models.tiers import ModelTiers
 from pipelines.core.models.values import Completion, Message, ModelCall, TierStatus
@@ -10,10 +11,12 @@ __all__ = [
     "Completion",
     "Message",
     "ModelCall",
+    "ModelReply",
     "ModelTiers",
     "TextStream",
     "TierStatus",
     "check",
     "describe",
+    "listening",
     "provider_of",
 ]

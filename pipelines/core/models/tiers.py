@@ -8,6 +8,7 @@ from pipelines.core.errors import ConfigurationError, ModelUnavailableError
 from pipelines.core.models.attempts import Attempts
 from pipelines.core.models.check import check, describe, is_in_process
 from pipelines.core.models.client import Client
+from pipelines.core.models.replies import ModelReply, heard
 from pipelines.core.models.stream import TextStream
 from pipelines.core.models.structured import parse, with_schema
 from pipelines.core.models.values import (
@@ -109,6 +110,15 @@ class ModelTiers:
         for _ in range(_FORM_TRIES):
             (text, finish_reason, tokens), entry = await attempts.run(call)
             value = parse(text, schema)
+            heard(
+                ModelReply(
+                    tier=entry.model_name,
+                    model=entry.litellm_params.model,
+                    text=text,
+                    finish_reason=finish_reason,
+                    of_schema=value is not None,
+                )
+            )
             attempts.account(tokens, None if value is not None else Failure("output", "not of the schema"))
             if value is not None:
                 return Completion(value, attempts.usage, entry.litellm_params.model, attempts.fallback)
