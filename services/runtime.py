@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from pipelines.core.blobs import BlobStore, make_blobs
-from pipelines.core.encoders import Encoder
+from pipelines.core.encoders import Encoder, Heads
 from pipelines.core.events import Emit, ignore
 from pipelines.core.models import ModelTiers, check
 from pipelines.core.settings import Role, Settings
@@ -69,6 +69,11 @@ class Runtime:
     def encoder(self) -> Encoder:
         """The in-process encoder; its model loads on first use."""
         return Encoder(self.settings.encoder)
+
+    @cached_property
+    def heads(self) -> Heads:
+        """The heads of the in-process stages; each loads when a stage first asks for it."""
+        return Heads(self.settings.encoder, self.settings.heads)
 
     @cached_property
     def tiers(self) -> ModelTiers:
@@ -261,7 +266,7 @@ class Runtime:
     @cached_property
     def stages(self) -> Stages:
         """The small stages and the writer, with their models."""
-        return Stages(self.settings, tiers=lambda: self.tiers, encoder=lambda: self.encoder)
+        return Stages(self.settings, tiers=lambda: self.tiers, encoder=lambda: self.encoder, heads=lambda: self.heads)
 
     @cached_property
     def asking(self) -> Asking:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pipelines.core.encoders import Encoder
+from pipelines.core.encoders import Encoder, Heads
+from pipelines.core.encoders.spec import HeadName
 from pipelines.core.models import IN_PROCESS, ModelTiers, provider_of
 from pipelines.core.settings import STAGES, Settings, StageName
 
@@ -15,17 +16,31 @@ if TYPE_CHECKING:
     from pipelines.prune import EncoderPruner
     from pipelines.synthesize import Writer
 
+HEADS_OF: dict[StageName, tuple[HeadName, ...]] = {
+    "plan": ("resolve",),
+    "prune": ("evidence", "sufficiency"),
+    "cite": ("support",),
+}
+"""What a stage reads pairs of texts with in process, also where it steps in for the stage's model."""
+
 
 class Stages:
     """Builds each stage when it is first needed.
 
     Args:
-        tiers, encoder: Give the models and the index's encoder; called when a stage needs them.
+        tiers, encoder, heads: Give the models, the index's encoder and its heads; called when a stage needs them.
     """
 
-    def __init__(self, settings: Settings, *, tiers: Callable[[], ModelTiers], encoder: Callable[[], Encoder]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        tiers: Callable[[], ModelTiers],
+        encoder: Callable[[], Encoder],
+        heads: Callable[[], Heads],
+    ) -> None:
         self._settings = settings
-        self._tiers, self._encoder = tiers, encoder
+        self._tiers, self._encoder, self._heads = tiers, encoder, heads
         self._entries = {entry.model_name: entry for entry in settings.models}
         self._encoders: dict[str, Encoder] = {}
 
@@ -70,6 +85,8 @@ class Stages:
             self._tiers().warm_up()
         if stage != "plan":  # decides, or steps in where the stage's model fails
             self._encoder_of(stage).warm_up()
+        for head in HEADS_OF.get(stage, ()):
+            self._heads().get(head)
 
     def model_of(self, stage: StageName) -> str | None:
         """The LiteLLM entry that a stage uses, or `None` where it works in process."""
