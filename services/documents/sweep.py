@@ -77,6 +77,7 @@ class Sweeper:
         end = self._clock() + BUDGET_S
         for forget, keep_days, some in (
             (retention.forget_receipts, state.keep_receipts_days, 1000),
+            (retention.forget_traces, self._settings.traces.keep_days, 200),
             (retention.forget_jobs, state.keep_jobs_days, 20),
             (retention.forget_batches, self._settings.batch.keep_days, 5),
         ):

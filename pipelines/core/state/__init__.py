@@ -1,9 +1,10 @@
-"""The state database: documents, jobs, batches, keys, workers and receipts, in SQLite or PostgreSQL."""
+"""The state database: documents, jobs, batches, keys, workers, receipts, traces and heads, in SQLite or PostgreSQL."""
 
 from pipelines.core.state.batch_records import NewQuestion, QuestionItem, QuestionResult
 from pipelines.core.state.batches import Batches
 from pipelines.core.state.database import Database, sqlite_url
 from pipelines.core.state.fleet import Fleet, Worker
+from pipelines.core.state.heads import HeadStatus, HeadVersion, HeadVersions
 from pipelines.core.state.jobs import digest
 from pipelines.core.state.keys import ApiKey, Keys
 from pipelines.core.state.ledger import Ledger
@@ -38,6 +39,7 @@ from pipelines.core.state.source_records import (
     SyncItem,
 )
 from pipelines.core.state.sources import Sources
+from pipelines.core.state.traces import Parse, TeacherLabel, Trace, TracedStage, TraceFilter, Traces
 
 __all__ = [
     "ANSWERS",
@@ -50,6 +52,9 @@ __all__ = [
     "Document",
     "DocumentStatus",
     "Fleet",
+    "HeadStatus",
+    "HeadVersion",
+    "HeadVersions",
     "ItemState",
     "ItemStatus",
     "Job",
@@ -61,6 +66,7 @@ __all__ = [
     "NewQuestion",
     "Once",
     "Page",
+    "Parse",
     "QuestionItem",
     "QuestionResult",
     "QuestionStatus",
@@ -77,6 +83,11 @@ __all__ = [
     "Submission",
     "SyncEndedError",
     "SyncItem",
+    "TeacherLabel",
+    "Trace",
+    "TraceFilter",
+    "TracedStage",
+    "Traces",
     "WorkItem",
     "Worker",
     "digest",

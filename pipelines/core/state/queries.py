@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from pipelines.core.access import Labels, Principal, covers
 from pipelines.core.errors import NotFoundError
 from pipelines.core.state.cursors import decode, encode
+from pipelines.core.state.learning_tables import HeadRow
 from pipelines.core.state.records import (
     AnswerRecord,
     Counts,
@@ -111,7 +112,7 @@ def running(session: Session) -> list[tuple[str, str]]:
 
 
 def unreferenced(session: Session, keys: Sequence[str]) -> list[str]:
-    """Those of the keys that no document, no shadow and no outstanding or retryable submission needs."""
+    """Those of the keys that no document, shadow, outstanding or retryable submission, and no head needs."""
     used: set[str] = set()
     for start in range(0, len(keys), CHUNK):
         chunk = keys[start : start + CHUNK]
@@ -126,6 +127,7 @@ def unreferenced(session: Session, keys: Sequence[str]) -> list[str]:
             JobItemRow.blob_key.in_(chunk), JobItemRow.status.in_(RETRYABLE_ITEMS)
         )
         used.update(session.scalars(waiting))
+        used.update(session.scalars(select(HeadRow.blob_key).where(HeadRow.blob_key.in_(chunk))))
     return [key for key in dict.fromkeys(keys) if key not in used]
 
 

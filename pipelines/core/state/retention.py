@@ -1,4 +1,4 @@
-"""What is forgotten, and when: receipts, finished jobs, batches. And whose turn it is to look."""
+"""What is forgotten, and when: receipts, records of stages, finished jobs, batches. And whose turn it is to look."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from pipelines.core.state.database import Database
+from pipelines.core.state.learning_tables import TraceRow
 from pipelines.core.state.progress import ANSWERS
 from pipelines.core.state.records import DocumentStatus, ItemStatus
 from pipelines.core.state.submit import OPEN
@@ -67,6 +68,14 @@ class Retention:
         with self._database.write() as session:
             ids = session.scalars(old).all()
             session.execute(delete(AnswerRow).where(AnswerRow.answer_id.in_(ids)))
+            return len(ids)
+
+    def forget_traces(self, keep_days: float, limit: int) -> int:
+        """Removes records of stages that are older, with their labels; returns how many."""
+        old = select(TraceRow.id).where(TraceRow.created_at < self._before(keep_days)).limit(limit)
+        with self._database.write() as session:
+            ids = session.scalars(old).all()
+            session.execute(delete(TraceRow).where(TraceRow.id.in_(ids)))
             return len(ids)
 
     def forget_jobs(self, keep_days: float, limit: int) -> int:

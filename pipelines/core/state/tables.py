@@ -29,7 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from pipelines.core.access import Labels
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration. Kept here so that start-up can compare without importing Alembic; a test keeps it true."""
 
 

@@ -17,6 +17,7 @@ from pipelines.core.state.records import Deletion, DocumentStatus, ItemStatus, W
 from pipelines.core.state.reindexes import is_retired
 from pipelines.core.state.submit import clean, describe, locked, set_items
 from pipelines.core.state.tables import DocumentRow, JobItemRow
+from pipelines.core.state.traces import forget_document
 
 RETRY_DELAY_S = 2.0
 """Wait before the second try; it doubles with each further one."""
@@ -227,6 +228,7 @@ def purge(session: Session, deletion: Deletion, build: str | None, now: datetime
     if retired:
         _unlease(document)
         return False
+    forget_document(session, document.id)
     if document.pending_version is None:
         session.delete(document)
         return True

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from pipelines.core.state import learning_tables  # noqa: F401  # adds its tables
 from pipelines.core.state.tables import Base
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
