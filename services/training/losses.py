@@ -56,7 +56,7 @@ def _span_loss(
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
 
-    values = logits.spans[:, 0].split(list(logits.span_counts))
+    values = torch.split(logits.spans[:, 0], list(logits.span_counts))
     known = [at for at, example in enumerate(examples) if example.span_labels]
     if not known:
         return logits.spans.sum() * 0.0

@@ -49,7 +49,10 @@ class HeadModel:
         from safetensors.torch import load_file
         from tokenizers import Tokenizer
         from transformers import AutoModel
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it reports the pooler, which heads do not use
         self.spec = spec
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         tokenizer.no_padding()
@@ -143,9 +146,9 @@ class HeadModel:
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
-        adapter = {
-            key: value.detach().to(torch.float16) for key, value in get_peft_model_state_dict(self.backbone).items()
-        }
+        # Not "auto": to find out by itself, PEFT asks the hub.
+        state = get_peft_model_state_dict(self.backbone, save_embedding_layers=False)
+        adapter = {key: value.detach().to(torch.float16) for key, value in state.items()}
         save_file(adapter, folder / "adapter_model.safetensors")
         config = self.backbone.peft_config["default"]
         config.inference_mode = True
