@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from haystack import component
@@ -42,6 +43,19 @@ class Selection(BaseModel):
     answerable: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What the in-process way thinks of all hits.
+
+    Attributes:
+        hits: In the order of the task's, each with one score a sentence.
+    """
+
+    hits: tuple[ScoredHit, ...]
+    sufficiency: float
+    usage: Usage
+
+
 class EncoderPruner:
     """The in-process way: sentences are scored against the question, all passages' in one batch."""
 
@@ -68,13 +82,20 @@ class EncoderPruner:
         return PruneResult(evidence=evidence, receipt=receipt)
 
     def select(self, task: PruneTask) -> tuple[Evidence, Usage]:
-        """The evidence by sentence scores, and what scoring took.
+        """The evidence by sentence scores, and what scoring took."""
+        scored = self.score(task)
+        if not scored.hits:
+            return Evidence(), scored.usage
+        return fit_evidence(scored.hits, self._settings, scored.sufficiency), scored.usage
+
+    def score(self, task: PruneTask) -> Scored:
+        """The scores of all sentences of all hits, before any is left out.
 
         A conversation's question is scored as asked and as it stands alone; the better score counts.
         """
         candidates = list_candidates(task.hits)
         if not candidates:
-            return Evidence(), Usage()
+            return Scored((), 0.0, Usage())
         questions = list(dict.fromkeys((task.question, task.asked)))
         measures = [Relevance(question, candidates) for question in questions]
         encode = sorted({at for measure in measures for at in measure.to_encode()})
@@ -96,8 +117,8 @@ class EncoderPruner:
         by_passage: dict[int, list[float]] = defaultdict(list)
         for candidate, score in zip(candidates, scores.tolist(), strict=True):
             by_passage[candidate.rank].append(score)
-        scored = [ScoredHit(hit, tuple(by_passage[rank])) for rank, hit in enumerate(task.hits, 1)]
-        return fit_evidence(scored, self._settings, sufficiency), embedded.usage
+        scored = tuple(ScoredHit(hit, tuple(by_passage[rank])) for rank, hit in enumerate(task.hits, 1))
+        return Scored(scored, sufficiency, embedded.usage)
 
     def by_rank(self, task: PruneTask) -> Evidence:
         """The evidence by retrieval order: whole passages until the budget is full."""
