@@ -12,7 +12,18 @@ from pipelines.core.encoders import Encoder, Heads
 from pipelines.core.events import Emit, ignore
 from pipelines.core.models import ModelTiers, check
 from pipelines.core.settings import Role, Settings
-from pipelines.core.state import Batches, Database, Fleet, Keys, Ledger, Retention, Sources, sqlite_url
+from pipelines.core.state import (
+    Batches,
+    Database,
+    Fleet,
+    HeadVersions,
+    Keys,
+    Ledger,
+    Retention,
+    Sources,
+    Traces,
+    sqlite_url,
+)
 from pipelines.core.store import Fusion, RankedQuery, Schema, Store, make_store
 from pipelines.core.types import Answer, Filter, Hit, Question
 from services.config import config_version
@@ -25,6 +36,7 @@ from services.documents.watch import IngestWatch
 from services.loop import EventLoop
 from services.questions.asking import Asking
 from services.questions.batch import BatchAnswering
+from services.questions.recording import Recorder, RecordingRunner
 from services.questions.stages import Stages
 from services.telemetry.metrics import Metrics
 from services.work import Nudge, Work
@@ -135,6 +147,16 @@ class Runtime:
         """Removes what is not needed any more."""
         retention = Retention(self.database)
         return Sweeper(self.settings, ledger=self.ledger, retention=retention, blobs=self.blobs)
+
+    @cached_property
+    def traces(self) -> Traces:
+        """Records of the small stages."""
+        return Traces(self.database)
+
+    @cached_property
+    def head_versions(self) -> HeadVersions:
+        """Versions of the heads."""
+        return HeadVersions(self.database)
 
     @cached_property
     def sources(self) -> Sources:
@@ -254,14 +276,22 @@ class Runtime:
     @cached_property
     def runner(self) -> "Runner":
         """Where the small stages run: here, or on workers."""
-        return self.queue.runner if self._remote_stages else self.stages.inline
+        return self.queue.runner if self._remote_stages else self._recorded(self.stages.inline)
 
     @cached_property
     def queue(self) -> "QueueClient":
         """The way to the workers."""
         from services.queue.client import QueueClient
 
-        return QueueClient(self.settings, self.stages.lesser, self.metrics.hedged)
+        return QueueClient(self.settings, self._recorded(self.stages.lesser), self.metrics.hedged)
+
+    @cached_property
+    def recorder(self) -> Recorder:
+        """Writes what the small stages of this process do; only where that is consented to."""
+        return Recorder(lambda: self.traces, self.config_version, self.metrics.traced)
+
+    def _recorded(self, runner: "Runner") -> "Runner":
+        return RecordingRunner(runner, self.recorder) if self.settings.traces.consent else runner
 
     @cached_property
     def stages(self) -> Stages:
@@ -363,6 +393,8 @@ class Runtime:
 
     def close(self) -> None:
         """Closes index, state and converters. Idempotent."""
+        if "recorder" in self.__dict__:  # first: it writes what waits
+            self.recorder.close()
         while self._closers:
             self._closers.pop()()
 

@@ -12,6 +12,7 @@ from pipelines.core.settings import Settings
 from pipelines.core.state import Ledger
 from pipelines.core.tracing import note, span
 from pipelines.core.types import Answer, Question
+from services.questions.recording import trace_of
 from services.questions.stages import Stages
 from services.telemetry.metrics import Metrics
 
@@ -64,6 +65,7 @@ class Asking:
                 deadline_s=self._settings.answer.deadline_s,
                 emit=emit,
                 observe=self._metrics.stage,
+                trace=trace_of(self._settings.traces, question.filter),
             )
             note(current, {"strata.answer_id": result.id, "strata.status": result.status.value})
         self._metrics.answered(result)

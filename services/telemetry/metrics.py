@@ -97,6 +97,14 @@ class Metrics:
         """Counts a task that was sent a second time, because its worker kept the question waiting."""
         self._hedges.labels(stage).inc()
 
+    def traced(self, outcome: str, records: int) -> None:
+        """Counts records of stages: `recorded`, `skipped` or `dropped`."""
+        self._traces.labels(outcome).inc(records)
+
+    def head_swapped(self, head: str, outcome: str) -> None:
+        """Counts a version of a head that was to become live here: `live` or `refused`."""
+        self._swaps.labels(head, outcome).inc()
+
     def called(self, call: ModelCall) -> None:
         """Counts a request to a provider of models, whatever became of it."""
         self._calls.labels(call.tier, call.outcome).inc(call.usage.calls)
@@ -186,6 +194,8 @@ class Metrics:
         self._stage_cost = Counter("strata_stage_cost_usd", "Cost, where known.", stage, registry=registry)
         self._fallbacks = Counter("strata_stage_fallbacks", "Ways taken instead.", stage, registry=registry)
         self._hedges = Counter("strata_stage_hedges", "Tasks sent a second time.", stage[:1], registry=registry)
+        self._traces = Counter("strata_traces", "Records of stages.", ["outcome"], registry=registry)
+        self._swaps = Counter("strata_head_swaps", "Versions of heads.", ["head", "outcome"], registry=registry)
 
     def _models(self, registry: CollectorRegistry) -> None:
         tier = ["tier"]

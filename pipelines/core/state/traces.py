@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Select, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, delete, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from pipelines.core.access import Labels
@@ -80,16 +80,11 @@ class TraceFilter:
     stage: TracedStage | None = None
     question_id: str | None = None
 
-    def of(self, statement: Select[Any]) -> Select[Any]:
-        """The statement over these records only."""
-        for column, value in (
-            (TraceRow.tenant, self.tenant),
-            (TraceRow.stage, self.stage),
-            (TraceRow.question_id, self.question_id),
-        ):
-            if value is not None:
-                statement = statement.where(column == value)
-        return statement
+    @property
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """What a row must meet."""
+        given = ((TraceRow.tenant, self.tenant), (TraceRow.stage, self.stage), (TraceRow.question_id, self.question_id))
+        return [column == value for column, value in given if value is not None]
 
 
 class Traces:
@@ -130,7 +125,7 @@ class Traces:
             InvalidRequestError: the cursor is not one of ours.
         """
         with self._database.read() as session:
-            rows = session.scalars(_after(which.of(select(TraceRow)), cursor).limit(limit + 1)).all()
+            rows = session.scalars(_after(select(TraceRow).where(*which.conditions), cursor).limit(limit + 1)).all()
             last = encode(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None
             return Page(tuple(map(_trace, rows[:limit])), last)
 
@@ -148,8 +143,10 @@ class Traces:
 
     def counts(self, which: TraceFilter) -> dict[tuple[str, str], int]:
         """How many there are by stage and parse status."""
-        statement = which.of(select(TraceRow.stage, TraceRow.parse, func.count())).group_by(
-            TraceRow.stage, TraceRow.parse
+        statement = (
+            select(TraceRow.stage, TraceRow.parse, func.count())
+            .where(*which.conditions)
+            .group_by(TraceRow.stage, TraceRow.parse)
         )
         with self._database.read() as session:
             return {(stage, parse): number for stage, parse, number in session.execute(statement)}
@@ -157,7 +154,7 @@ class Traces:
     def delete(self, which: TraceFilter, *, limit: int = 500) -> int:
         """Removes some records, with their labels; returns how many: call it until there are none."""
         with self._database.write() as session:
-            ids = session.scalars(which.of(select(TraceRow.id)).limit(limit)).all()
+            ids = session.scalars(select(TraceRow.id).where(*which.conditions).limit(limit)).all()
             session.execute(delete(TraceRow).where(TraceRow.id.in_(ids)))
             return len(ids)
 
@@ -166,7 +163,7 @@ class Traces:
     def unlabelled(self, which: TraceFilter, tier: str) -> Iterator[Trace]:
         """Records that this teacher has not labelled, oldest first; what comes meanwhile may be left out."""
         labelled = select(TraceLabelRow.tier).where(TraceLabelRow.trace_id == TraceRow.id, TraceLabelRow.tier == tier)
-        statement = which.of(select(TraceRow)).where(~labelled.exists())
+        statement = select(TraceRow).where(*which.conditions, ~labelled.exists())
         cursor: str | None = None
         while True:
             with self._database.read() as session:
@@ -212,11 +209,12 @@ class Traces:
 
     def label_counts(self, which: TraceFilter) -> dict[tuple[str, str], int]:
         """How many labels there are by stage and teacher."""
-        statement = which.of(
-            select(TraceRow.stage, TraceLabelRow.tier, func.count()).join(
-                TraceLabelRow, TraceLabelRow.trace_id == TraceRow.id
-            )
-        ).group_by(TraceRow.stage, TraceLabelRow.tier)
+        statement = (
+            select(TraceRow.stage, TraceLabelRow.tier, func.count())
+            .join(TraceLabelRow, TraceLabelRow.trace_id == TraceRow.id)
+            .where(*which.conditions)
+            .group_by(TraceRow.stage, TraceLabelRow.tier)
+        )
         with self._database.read() as session:
             return {(stage, tier): number for stage, tier, number in session.execute(statement)}
 
