@@ -1,0 +1,1 @@
+"""Strata beside other systems, each in its own process and its own virtual environment; see README.md here."""

@@ -1,0 +1,1 @@
+"""One system a module. A module is imported only in the environment that holds its packages."""
