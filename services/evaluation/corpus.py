@@ -1,5 +1,6 @@
 """The corpus of a set as an index: made on the real document path, kept between runs, resumed after a kill."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,8 +19,10 @@ from indexing.stream import Outcome, Rejected, Stream, Submission
 from indexing.write import PassageWriter
 from pipelines.core.encoders import Encoder
 from pipelines.core.settings import BlobSettings, IndexSettings, Settings, StateSettings
+from pipelines.core.store import Schema
 from pipelines.core.types import DEFAULT_TENANT
-from services.evaluation.sets import CorpusDocument, EvaluationSet
+from services.evaluation.rows import CorpusDocument
+from services.evaluation.sets import EvaluationSet
 from services.runtime import Runtime
 
 COMPLETE = "complete.json"
@@ -42,8 +45,17 @@ def corpus_settings(settings: Settings, evaluated: EvaluationSet, root: Path) ->
         metadata_fields=dict.fromkeys(evaluated.adapter.metadata_fields, "keyword"),
         bm25_average_words=settings.index.bm25_average_words,
     )
+    if evaluated.adapter.corpus is None:
+        return settings.model_copy(update={"data_dir": root / evaluated.name, "state": StateSettings()})
     encoder = Encoder(settings.encoder)
-    shaping = [evaluated.corpus_sha256, encoder.fingerprint, LAYOUT, settings.split.model_dump(), index.model_dump()]
+    schema = Schema(encoder=encoder.fingerprint, dim=0)  # the width follows from the encoder: it need not be loaded
+    shaping = [
+        evaluated.corpus_sha256,
+        dataclasses.astuple(schema),
+        LAYOUT,
+        settings.split.model_dump(),
+        index.model_dump(),
+    ]
     digest = hashlib.sha256(json.dumps(shaping, default=str).encode()).hexdigest()[:12]
     folder = root / f"{evaluated.name}-{digest}"
     own = {"data_dir": folder, "index": index, "state": StateSettings(), "blobs": BlobSettings()}

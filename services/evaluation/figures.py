@@ -26,6 +26,8 @@ class Figure(Value):
         measure: Higher is better, but for what `LOWER_IS_BETTER` names.
         group: `ALL`, or a part of the items.
         n: Items.
+        value: `None` where there was nothing to measure, or a price is unknown.
+        interval: 95 % bootstrap interval over the items.
         against: The best baseline of the same measure and group, which `paired` is the difference to; empty for it.
     """
 
@@ -33,8 +35,8 @@ class Figure(Value):
     system: str
     group: str
     n: int
-    value: float
-    interval: Interval
+    value: float | None
+    interval: Interval | None = None
     against: str = ""
     paired: Paired | None = None
 

@@ -1,92 +1,95 @@
-"""What a run gives, as it is written to a file. Shares lie between 0 and 1; times are milliseconds of wall time."""
+"""What a run gives, as it is written to a file: the same form for every task, so that one page shows them all."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
 from pipelines.core.types import Value
-from services.evaluation.statistics import Interval, Spread
+from services.evaluation.figures import ALL, Figure
+
+Unit = Literal["share", "number", "ms", "tokens", "usd", "count"]
 
 
-class RetrievalRow(Value):
-    """One system on one group of questions.
+class Measure(Value):
+    """How the figures of one measure are shown.
 
     Attributes:
-        recall, ndcg: Means over the questions, at `RetrievalResult.k` distinct documents.
-        recall_interval, ndcg_interval: 95 % bootstrap intervals of the means.
+        unit: `share` lies between 0 and 1; `number` is anything else without a unit.
+        better: Which way is better; empty where neither is.
+        headline: Whether a reader in a hurry is to see it.
     """
 
-    system: str
-    group: str
-    n: int
-    recall: float
-    recall_interval: Interval
-    ndcg: float
-    ndcg_interval: Interval
-    p50_ms: float
+    name: str
+    unit: Unit = "share"
+    better: Literal["higher", "lower", ""] = "higher"
+    headline: bool = True
 
 
-class RankedItem(Value):
-    """The best documents that a system found for one question, best first."""
+class Series(Value):
+    """A curve of a plot, or points. `low` and `high` bound its band where there is one; all are as long as `x`."""
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+
+class Plot(Value):
+    """Curves over one pair of axes."""
+
+    title: str
+    x_label: str
+    y_label: str
+    x_unit: Unit = "share"
+    y_unit: Unit = "share"
+    kind: Literal["line", "points"] = "line"
+    series: tuple[Series, ...]
+
+
+class ScoredItem(Value):
+    """What one system scored on one question, by the name of the measure. Paired comparisons are made of these."""
 
     id: str
-    group: str
     system: str
-    documents: tuple[str, ...]
-    recall: float
-    ndcg: float
+    group: str = ""
+    scores: Mapping[str, float | None]
+    detail: Mapping[str, Any] = {}
 
 
-class RetrievalResult(Value):
-    """The rows of the table, and what they were computed from."""
-
-    k: int
-    rows: tuple[RetrievalRow, ...]
-    items: tuple[RankedItem, ...] = Field(repr=False)
-
-
-class AnswersResult(Value):
-    """The whole question path over answerable questions.
+class TaskResult(Value):
+    """One task on one set.
 
     Attributes:
-        failed: Questions that ended in an error, by its code.
-        contains_answer: Share of all questions whose answer holds a gold answer.
-        contains_answer_interval: 95 % bootstrap interval of it.
-        verbatim: Share of the citations whose quote stands at its offsets in the stored source; `None` without any.
-        wrongly_abstained: Share that ended as insufficient evidence.
-        outside_models_ms: The part of `total_ms` that was not spent in models and encoders.
-        calls, tokens_in, tokens_out, large_tokens_avoided: Means per question.
+        about: One sentence: what was measured.
+        measures: How the figures are shown, in the order of the table; those not named follow.
+        notes: What a reader must know to read the figures rightly.
+        items: What the table was computed from.
     """
 
-    n: int
-    answered: float
-    wrongly_abstained: float
-    failed: dict[str, int]
-    contains_answer: float
-    contains_answer_interval: Interval
-    citations: int
-    verbatim: float | None
-    total_ms: Spread
-    outside_models_ms: Spread
-    calls: float
-    tokens_in: float
-    tokens_out: float
-    cost_usd: float | None
-    large_tokens_avoided: float
+    task: str
+    about: str
+    figures: tuple[Figure, ...]
+    measures: tuple[Measure, ...] = ()
+    plots: tuple[Plot, ...] = ()
+    notes: tuple[str, ...] = ()
+    items: tuple[ScoredItem, ...] = Field(default=(), repr=False)
 
+    def figure(self, system: str, measure: str, group: str = ALL) -> Figure:
+        """One figure.
 
-class AbstentionResult(Value):
-    """The whole question path over questions whose gold documents are not in the index.
+        Raises:
+            KeyError: there is none.
+        """
+        for each in self.figures:
+            if (each.system, each.measure, each.group) == (system, measure, group):
+                return each
+        raise KeyError((system, measure, group))
 
-    Attributes:
-        answered_right: Share whose answer holds a gold answer all the same: another document gives it.
-    """
-
-    n: int
-    abstained: float
-    abstained_interval: Interval
-    answered_right: float
-    failed: dict[str, int]
+    def measure(self, name: str) -> Measure:
+        """How to show a measure; a share of which more is better unless the task says otherwise."""
+        return next((each for each in self.measures if each.name == name), Measure(name=name))
 
 
 class IndexFacts(Value):
@@ -102,7 +105,9 @@ class Result(Value):
     """One run.
 
     Attributes:
-        skipped: Questions of the split without a gold document.
+        items: Questions, claims or files of the split.
+        index: `None` where no task needed the corpus.
+        tasks: By name, in the order in which they ran.
         config_version: Names `settings`, which are the effective ones, secrets masked.
         durations_s: Seconds a part took.
     """
@@ -111,12 +116,8 @@ class Result(Value):
     split: str
     limit: int | None
     seed: int
-    questions: int
-    skipped: int
-    index: IndexFacts
-    retrieval: RetrievalResult | None = None
-    answers: AnswersResult | None = None
-    abstention: AbstentionResult | None = None
+    index: IndexFacts | None = None
+    tasks: Mapping[str, TaskResult]
     config_version: str
     settings: dict[str, Any]
     provenance: dict[str, Any]

@@ -7,48 +7,56 @@ from dataclasses import replace
 import numpy as np
 from haystack import Pipeline
 
+from indexing.identity import document_id
 from pipelines.core.deadline import Deadline
 from pipelines.core.session import Session
 from pipelines.core.store import Fusion, RankedQuery
-from pipelines.core.types import Filter, Hit, Question, Turn
+from pipelines.core.types import DEFAULT_TENANT, Filter, Hit, Question
 from pipelines.plan import Planner
 from pipelines.retrieve import Retriever
+from services.evaluation.context import Context
 from services.evaluation.metrics import ndcg, recall
-from services.evaluation.result import RankedItem, RetrievalResult, RetrievalRow
-from services.evaluation.sets import EvaluationSet, Item
-from services.evaluation.statistics import interval, mean, median
+from services.evaluation.result import Measure, ScoredItem, TaskResult
+from services.evaluation.sets import Item
+from services.evaluation.tables import figures_of
 from services.runtime import Runtime
 
 K = 5
-ALL = "all"
 PLAIN_RRF_K = 60
 """Cormack et al. (SIGIR 2009): the constant that everybody takes."""
+
+MEASURES = (
+    Measure(name=f"R@{K}"),
+    Measure(name=f"nDCG@{K}"),
+    Measure(name="p50 ms", unit="ms", better="lower", headline=False),
+)
+STRATA, WITH_HISTORY = "strata", "strata with conversation"
 
 Search = Callable[[Item], Awaitable[Sequence[Hit]]]
 
 
-async def measure_retrieval(
-    evaluated: EvaluationSet, items: Sequence[Item], runtime: Runtime, seed: int
-) -> RetrievalResult:
+async def measure_retrieval(context: Context) -> TaskResult:
     """Asks every question of every system in turn, so that all of them meet the same machine."""
-    systems = _systems(runtime, conversations=evaluated.adapter.conversations)
-    ranked: list[RankedItem] = []
-    times: dict[str, list[tuple[str, float]]] = {name: [] for name in systems}
+    items, systems = context.items(), _systems(context.runtime, conversations=context.evaluated.adapter.conversations)
+    scored: list[ScoredItem] = []
     for search in systems.values():
         await search(items[0])  # so that the first question is not slower than the next
     for item in items:
         for name, search in systems.items():
             started = time.perf_counter()
             hits = await search(item)
-            times[name].append((item.group, (time.perf_counter() - started) * 1000))
-            ranked.append(_ranked(item, name, distinct_documents(hits)))
-    groups = [*sorted({item.group for item in items if item.group}), ALL]
-    rows = [
-        _row(name, group, [each for each in ranked if each.system == name], times[name], seed)
-        for group in groups
-        for name in systems
-    ]
-    return RetrievalResult(k=K, rows=tuple(rows), items=tuple(ranked))
+            ms = (time.perf_counter() - started) * 1000
+            scored.append(_scored(item, name, distinct_documents(hits), ms))
+    baselines = [name for name in systems if name not in (STRATA, WITH_HISTORY)]
+    skipped = context.evaluated.skipped
+    return TaskResult(
+        task="retrieval",
+        about=f"Whether the documents that answer a question are among the first {K} found.",
+        measures=MEASURES,
+        figures=figures_of(scored, MEASURES, baselines=baselines, seed=context.seed),
+        notes=(f"{skipped} questions without a gold document were left out.",) if skipped else (),
+        items=tuple(scored),
+    )
 
 
 def distinct_documents(hits: Iterable[Hit]) -> list[str]:
@@ -58,8 +66,9 @@ def distinct_documents(hits: Iterable[Hit]) -> list[str]:
 
 def question_of(item: Item, *, history: bool = False) -> Question:
     """The question as a client would send it."""
-    turns = tuple(Turn(role="user", text=text) for text in item.history) if history else ()
-    return Question(text=item.question, history=turns, filter=Filter(metadata=item.filter))
+    within = tuple(document_id(DEFAULT_TENANT, each) for each in item.within)
+    confined = Filter(metadata=item.filter, document_ids=within)
+    return Question(text=item.question, history=item.history if history else (), filter=confined)
 
 
 def _systems(runtime: Runtime, *, conversations: bool) -> dict[str, Search]:
@@ -88,8 +97,8 @@ def _systems(runtime: Runtime, *, conversations: bool) -> dict[str, Search]:
 
     plain = replace(Fusion.of(settings), rrf_k=PLAIN_RRF_K, section=0.0)
     return {
-        "strata": strata(history=False),
-        **({"strata with conversation": strata(history=True)} if conversations else {}),
+        STRATA: strata(history=False),
+        **({WITH_HISTORY: strata(history=True)} if conversations else {}),
         "BM25 alone": alone(replace(plain, dense=0.0, bm25=1.0)),
         "dense alone": alone(replace(plain, dense=1.0, bm25=0.0)),
         "RRF equal weights": alone(replace(plain, dense=1.0, bm25=1.0)),
@@ -105,29 +114,15 @@ def _stages(runtime: Runtime) -> Pipeline:
     return pipeline
 
 
-def _ranked(item: Item, system: str, documents: Sequence[str]) -> RankedItem:
-    return RankedItem(
+def _scored(item: Item, system: str, documents: Sequence[str], ms: float) -> ScoredItem:
+    return ScoredItem(
         id=item.id,
+        system=system,
         group=item.group,
-        system=system,
-        documents=tuple(documents[:K]),
-        recall=recall(documents, item.gold, K),
-        ndcg=ndcg(documents, item.gold, K),
-    )
-
-
-def _row(
-    system: str, group: str, items: Sequence[RankedItem], times: Sequence[tuple[str, float]], seed: int
-) -> RetrievalRow:
-    inside = [each for each in items if group in (ALL, each.group)]
-    recalls, gains = [each.recall for each in inside], [each.ndcg for each in inside]
-    return RetrievalRow(
-        system=system,
-        group=group,
-        n=len(inside),
-        recall=mean(recalls),
-        recall_interval=interval(recalls, seed),
-        ndcg=mean(gains),
-        ndcg_interval=interval(gains, seed),
-        p50_ms=median([ms for of, ms in times if group in (ALL, of)]),
+        scores={
+            f"R@{K}": recall(documents, item.gold, K),
+            f"nDCG@{K}": ndcg(documents, item.gold, K),
+            "p50 ms": ms,
+        },
+        detail={"documents": documents[:K]},
     )

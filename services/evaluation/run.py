@@ -2,26 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.core.errors import InvalidRequestError
 from pipelines.core.settings import Settings
 from services.config import config_version, redacted
-from services.evaluation.answers import (
-    DEFAULT_QUESTIONS,
-    REMOVED_QUESTIONS,
-    following,
-    measure_abstention,
-    measure_answers,
-)
+from services.evaluation.context import Context
 from services.evaluation.corpus import Begin, CorpusIndex, corpus_settings
 from services.evaluation.provenance import provenance
-from services.evaluation.result import AbstentionResult, AnswersResult, IndexFacts, Result, RetrievalResult
-from services.evaluation.retrieval import measure_retrieval
-from services.evaluation.sets import EvaluationSet, load
+from services.evaluation.result import IndexFacts, Result, TaskResult
+from services.evaluation.sets import load
+from services.evaluation.tasks import Task, tasks_of
 from services.runtime import Runtime
 
 SEED = 7
@@ -33,7 +26,7 @@ class Request:
 
     Attributes:
         data: The folder that holds the sets.
-        limit: Questions, from the first; without it all for retrieval and `DEFAULT_QUESTIONS` for answers.
+        limit: Questions, claims or files, from the first; without it as many as each task takes.
         work_dir: Where the indexes of corpora are kept; without it `evaluation` in the data folder.
         task: One of the set's tasks; without it all of them.
     """
@@ -46,22 +39,16 @@ class Request:
     task: str | None = None
 
 
-@dataclass(slots=True)
-class _Measured:
-    retrieval: RetrievalResult | None = None
-    answers: AnswersResult | None = None
-    abstention: AbstentionResult | None = None
-    durations_s: dict[str, float] = field(default_factory=dict)
-
+class _Durations(dict[str, float]):
     @contextmanager
     def timing(self, part: str) -> Iterator[None]:
         started = time.perf_counter()
         yield
-        self.durations_s[part] = round(time.perf_counter() - started, 2)
+        self[part] = round(time.perf_counter() - started, 2)
 
 
 def evaluate(request: Request, settings: Settings, begin: Begin) -> Result:
-    """Indexes the corpus if need be, asks the questions, measures.
+    """Indexes the corpus if need be, runs the tasks.
 
     Args:
         begin: Shows the progress of indexing.
@@ -73,69 +60,47 @@ def evaluate(request: Request, settings: Settings, begin: Begin) -> Result:
     """
     origin = provenance()  # before the work: the code that runs is the code of now
     evaluated = load(request.set, request.data, request.split)
-    tasks = _tasks(evaluated, request.task)
-    measured = _Measured()
+    tasks = tasks_of(request.set, request.task)
+    durations = _Durations()
     root = request.work_dir or settings.data_dir / "evaluation"
     with Runtime(corpus_settings(settings, evaluated, root)) as runtime:
-        index = CorpusIndex(evaluated, runtime)
-        with measured.timing("index"):
-            rejected = index.ensure(begin)
-        with measured.timing("warm_up"):
-            runtime.warm_up()
-        facts = IndexFacts(
-            documents=evaluated.documents,
-            passages=runtime.store.info().passages,
-            rejected=rejected,
-            corpus_sha256=evaluated.corpus_sha256,
-        )
-        asyncio.run(_measure(evaluated, request.limit, tasks, runtime, index, begin, measured))
+        context = Context(evaluated, runtime, CorpusIndex(evaluated, runtime), SEED, request.limit, begin)
+        facts = _index(context, durations) if any(task.needs_index for task in tasks) else None
+        results = asyncio.run(_measure(tasks, context, durations))
     return Result(
         set=evaluated.name,
         split=evaluated.split,
         limit=request.limit,
         seed=SEED,
-        questions=len(evaluated.items),
-        skipped=evaluated.skipped,
         index=facts,
-        retrieval=measured.retrieval,
-        answers=measured.answers,
-        abstention=measured.abstention,
+        tasks=results,
         config_version=config_version(settings),
         settings=redacted(settings),
         provenance=origin,
-        durations_s=measured.durations_s,
+        durations_s=durations,
     )
 
 
-def _tasks(evaluated: EvaluationSet, task: str | None) -> tuple[str, ...]:
-    offered = evaluated.adapter.tasks
-    if task is None:
-        return offered
-    if task not in offered:
-        raise InvalidRequestError(f"`{evaluated.name}` has no task `{task}`; it has {', '.join(offered)}.")
-    return (task,)
+def _index(context: Context, durations: _Durations) -> IndexFacts:
+    evaluated, runtime = context.evaluated, context.runtime
+    with durations.timing("index"):
+        rejected = context.index.ensure(context.begin)
+    with durations.timing("warm_up"):
+        runtime.warm_up()
+    return IndexFacts(
+        documents=evaluated.documents,
+        passages=runtime.store.info().passages,
+        rejected=rejected,
+        corpus_sha256=evaluated.corpus_sha256,
+    )
 
 
-async def _measure(
-    evaluated: EvaluationSet,
-    limit: int | None,
-    tasks: tuple[str, ...],
-    runtime: Runtime,
-    index: CorpusIndex,
-    begin: Begin,
-    measured: _Measured,
-) -> None:
-    items = evaluated.items
+async def _measure(tasks: Sequence[Task], context: Context, durations: _Durations) -> dict[str, TaskResult]:
+    results = {}
     try:
-        if "retrieval" in tasks:
-            with measured.timing("retrieval"):
-                measured.retrieval = await measure_retrieval(evaluated, items[:limit], runtime, SEED)
-        if "answers" in tasks:
-            count = min(limit or DEFAULT_QUESTIONS, len(items))
-            with measured.timing("answers"):
-                measured.answers = await measure_answers(items[:count], runtime, SEED)
-            removed = following(items, count, REMOVED_QUESTIONS)
-            with measured.timing("abstention"):
-                measured.abstention = await measure_abstention(removed, runtime, index, begin, SEED)
+        for task in tasks:
+            with durations.timing(task.name):
+                results[task.name] = await task.measure(context)
     finally:
-        await runtime.aclose()
+        await context.runtime.aclose()
+    return results

@@ -65,6 +65,11 @@ def strata(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
+def figures(result: dict[str, Any], task: str) -> dict[tuple[str, str], dict[str, Any]]:
+    found = result["tasks"][task]["figures"]
+    return {(each["system"], each["measure"]): each for each in found if each["group"] == "all"}
+
+
 def test_a_set_is_measured_from_its_corpus_to_a_result_with_provenance(data: Path, tmp_path: Path) -> None:
     arguments = ("nq_gold", "--data", str(data), "--split", SPLIT, "--json", "result.json")
     run = strata(*arguments, cwd=tmp_path)
@@ -74,26 +79,29 @@ def test_a_set_is_measured_from_its_corpus_to_a_result_with_provenance(data: Pat
     assert "\x1b" not in run.stdout
 
     result = json.loads((tmp_path / "result.json").read_text())
-    assert (result["set"], result["split"], result["questions"]) == ("nq_gold", SPLIT, 3)
+    assert (result["set"], result["split"], list(result["tasks"])) == (
+        "nq_gold",
+        SPLIT,
+        ["retrieval", "answers", "removal"],
+    )
     assert result["index"] | {"corpus_sha256": ""} == {
         "documents": 5,
         "passages": 5,
         "rejected": [],
         "corpus_sha256": "",
     }
-    rows = {row["system"]: row for row in result["retrieval"]["rows"]}
-    assert rows["strata"]["recall"] == rows["strata"]["ndcg"] == 1.0
-    assert all(row["n"] == 3 and row["p50_ms"] > 0 for row in rows.values())
-    answers, abstention = result["answers"], result["abstention"]
-    assert (answers["n"], answers["verbatim"], answers["failed"], abstention["failed"]) == (3, 1.0, {}, {})
-    assert answers["answered"] + answers["wrongly_abstained"] == 1
-    assert answers["citations"] > 0
-    assert 0 < answers["outside_models_ms"]["p50"] < answers["total_ms"]["p50"]
-    assert abstention["n"] == 3
-    assert abstention["answered_right"] == 0  # nothing else in the corpus gives these answers
+    retrieval, answers, removal = (figures(result, task) for task in result["tasks"])
+    assert retrieval["strata", "R@5"]["value"] == retrieval["strata", "nDCG@5"]["value"] == 1.0
+    assert all(figure["n"] == 3 and figure["value"] > 0 for (_, name), figure in retrieval.items() if name == "p50 ms")
+    assert answers["strata", "citations verbatim"]["value"] == 1.0
+    assert answers["strata", "answered"]["value"] + answers["strata", "wrongly abstained"]["value"] == 1
+    assert answers["strata", "citations"]["value"] > 0
+    assert 0 < answers["strata", "p50 ms outside models"]["value"] < answers["strata", "p50 ms"]["value"]
+    assert removal["strata", "abstained"]["n"] == 3
+    assert removal["strata", "answered right all the same"]["value"] == 0  # no other document gives these answers
     assert {"commit", "dirty", "packages", "machine", "date"} <= result["provenance"].keys()
     assert result["settings"]["retrieve"]["top_k"] == Settings().retrieve.top_k
-    assert set(result["durations_s"]) == {"index", "warm_up", "retrieval", "answers", "abstention"}
+    assert set(result["durations_s"]) == {"index", "warm_up", "retrieval", "answers", "removal"}
 
     (folder,) = (tmp_path / ".strata" / "evaluation").iterdir()
     made = sorted((folder / "blobs").rglob("*"))
@@ -101,20 +109,21 @@ def test_a_set_is_measured_from_its_corpus_to_a_result_with_provenance(data: Pat
     assert again.returncode == 0, again.stderr
     assert sorted((folder / "blobs").rglob("*")) == made
     limited = json.loads((tmp_path / "result.json").read_text())
-    assert (limited["answers"], limited["limit"]) == (None, 2)
-    assert [row["recall"] for row in limited["retrieval"]["rows"] if row["system"] == "strata"] == [1.0]
+    assert (list(limited["tasks"]), limited["limit"]) == (["retrieval"], 2)
+    assert figures(limited, "retrieval")["strata", "R@5"]["n"] == 2
 
 
 def test_questions_are_confined_to_their_domain_inside_the_index(data: Path, tmp_path: Path) -> None:
     run = strata("mtrag", "--data", str(data), "--split", SPLIT, "--json", "result.json", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
-    retrieval = json.loads((tmp_path / "result.json").read_text())["retrieval"]
+    retrieval = json.loads((tmp_path / "result.json").read_text())["tasks"]["retrieval"]
     domains = {title: "even" if number % 2 else "odd" for number, title in enumerate(TEXTS)}
-    assert {row["group"] for row in retrieval["rows"]} == {"odd", "even", "all"}
-    assert "strata with conversation" in {row["system"] for row in retrieval["rows"]}
+    assert {figure["group"] for figure in retrieval["figures"]} == {"odd", "even", "all"}
+    assert "strata with conversation" in {figure["system"] for figure in retrieval["figures"]}
     for item in retrieval["items"]:
-        assert item["documents"] or item["system"] == "BM25 alone"
-        assert {domains[document] for document in item["documents"]} <= {item["group"]}
+        documents = item["detail"]["documents"]
+        assert documents or item["system"] == "BM25 alone"
+        assert {domains[document] for document in documents} <= {item["group"]}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 import pytest
 
 from pipelines.core.types import Answer, AnswerStatus
-from services.evaluation.answers import _Outcome, following
+from services.evaluation.answers import following
+from services.evaluation.scoring import Outcome
 from services.evaluation.sets import Item
 
 ITEMS = [Item(str(number), "?", (), ("d",), ("1",), "", {}) for number in range(5)]
@@ -14,8 +15,8 @@ def test_the_following_items_wrap_and_never_come_twice(start: int, count: int, e
     assert "".join(item.id for item in following(ITEMS, start, count)) == expected
 
 
-def outcome(text: str, status: AnswerStatus = AnswerStatus.ANSWERED) -> _Outcome:
-    return _Outcome(ITEMS[0], Answer(id="a", question="?", status=status, text=text))
+def outcome(text: str, status: AnswerStatus = AnswerStatus.ANSWERED) -> Outcome:
+    return Outcome(ITEMS[0], Answer(id="a", question="?", status=status, text=text))
 
 
 def test_a_marker_is_not_part_of_the_answer() -> None:
@@ -26,7 +27,7 @@ def test_a_marker_is_not_part_of_the_answer() -> None:
 def test_an_abstention_and_an_error_are_no_answers() -> None:
     abstention = outcome("There is no 1.", AnswerStatus.INSUFFICIENT)
     assert (abstention.abstained, abstention.answered, abstention.right) == (True, False, False)
-    error = _Outcome(ITEMS[0], error="deadline_exceeded")
+    error = Outcome(ITEMS[0], error="deadline_exceeded")
     assert (error.abstained, error.answered, error.right) == (False, False, False)
     degraded = outcome("1", AnswerStatus.DEGRADED)
     assert (degraded.abstained, degraded.answered, degraded.right) == (False, True, True)

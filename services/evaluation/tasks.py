@@ -1,0 +1,63 @@
+"""The tasks, in the order in which they run, and the sets that each can be measured on."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from pipelines.core.errors import InvalidRequestError
+from services.evaluation.answers import measure_answers, measure_removal
+from services.evaluation.context import Context
+from services.evaluation.result import TaskResult
+from services.evaluation.retrieval import measure_retrieval
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something that can be measured.
+
+    Attributes:
+        measure: Gives the figures; raises a `StrataError` where it cannot.
+        needs_index: Whether the set's corpus is to be indexed first.
+    """
+
+    name: str
+    measure: Callable[[Context], Awaitable[TaskResult]]
+    sets: tuple[str, ...]
+    needs_index: bool = True
+
+
+TASKS = (
+    Task("retrieval", measure_retrieval, ("nq_gold", "multihop_wiki", "mtrag", "clapnq", "sec10q", "xquad_en")),
+    Task(
+        "answers",
+        measure_answers,
+        (
+            "nq_gold",
+            "clapnq",
+            "multihop_wiki",
+            "mtrag_un",
+            "quotesum",
+            "expertqa",
+            "sec10q",
+            "tatqa",
+            "pubmedqa",
+            "xquad_en",
+        ),
+    ),
+    Task("removal", measure_removal, ("nq_gold",)),
+)
+
+
+def tasks_of(name: str, task: str | None = None) -> tuple[Task, ...]:
+    """The tasks of a set, or the one that is named.
+
+    Raises:
+        InvalidRequestError: the set has no such task.
+    """
+    offered = tuple(each for each in TASKS if name in each.sets)
+    if task is None:
+        return offered
+    chosen = tuple(each for each in offered if each.name == task)
+    if not chosen:
+        names = ", ".join(each.name for each in offered)
+        raise InvalidRequestError(f"`{name}` has no task `{task}`; it has {names}.")
+    return chosen
