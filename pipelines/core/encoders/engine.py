@@ -10,14 +10,24 @@ States = NDArray[np.float32]
 
 
 class Engine(Protocol):
-    """An encoder with its weights. Threads may share one."""
+    """A network with its weights. Threads may share one."""
 
     @property
     def dim(self) -> int:
-        """Length of a token's vector."""
+        """Length of the last axis of what it gives."""
+
+    @property
+    def how(self) -> str:
+        """Library and precision, such as `openvino int8`."""
 
     def forward(self, ids: Ids, mask: Ids, types: Ids) -> States:
-        """The last hidden states of a padded batch: `(n, tokens)` each in, `(n, tokens, dim) float32` out.
+        """Runs a padded batch, `(n, tokens)` each.
 
-        What stands at padding (`mask` 0) means nothing.
+        Returns:
+            The last hidden states `(n, tokens, dim)`, meaningless where `mask` is 0; of a cross-encoder its logits
+            `(n, dim)`.
         """
+
+
+class ConversionError(Exception):
+    """OpenVINO cannot run a model, or does not give what PyTorch gives."""

@@ -1,7 +1,8 @@
 """Heads at work: pairs of texts in, logits out."""
 
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -10,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.core.encoders.engine import Engine, States
-from pipelines.core.encoders.pairs import Batch, Pair, PairReader, Window
+from pipelines.core.encoders.pairs import Pair, PairReader, Window
+from pipelines.core.encoders.scheduler import scheduler
 from pipelines.core.encoders.spec import HEAD_FILE, HeadSpec
 from pipelines.core.types import Usage
 
-BATCH_TOKENS = 4096
-"""Tokens of one forward pass, padding included."""
 UNREAD = -30.0
-"""The logit of a span of which the tokenizer kept nothing: as good as certainly not."""
+"""The logit of a span of which the tokenizer kept nothing: as good as certainly not. Training has the same."""
 
 Logits = NDArray[np.float32]
 
@@ -65,55 +65,56 @@ class HeadLayers:
                 layers.append(tensor.astype(np.float32))
         return cls(*layers)
 
+    def logits(self, window: Window, states: States) -> tuple[Logits, Logits]:
+        """Logits `(pair_labels,)` of a window's pair, and `(spans in it, span_labels)`."""
+        second = states[window.second_at : len(window.ids)].mean(axis=0)
+        pair = self.pair_weight @ np.concatenate((states[0], second)) + self.pair_bias
+        if not window.spans:
+            return pair, np.zeros((0, len(self.span_bias)), np.float32)
+        means = np.stack([states[start:end].mean(axis=0) for _, start, end in window.spans])
+        return pair, means @ self.span_weight.T + self.span_bias
+
 
 class Head:
     """One head: its encoder with the adapter merged, and its linear layers. Threads may share it."""
 
-    def __init__(self, spec: HeadSpec, engine: Engine, reader: PairReader, layers: HeadLayers) -> None:
+    def __init__(
+        self, spec: HeadSpec, engine: Engine, reader: PairReader, layers: HeadLayers, batch_tokens: int
+    ) -> None:
         self.spec = spec
-        self._engine, self._reader, self._layers = engine, reader, layers
+        self._engine, self._reader, self._layers, self._budget = engine, reader, layers, batch_tokens
 
     @property
     def name(self) -> str:
         """How receipts name it."""
         return f"encoder/{self.spec.name}@{self.spec.version}"
 
+    @property
+    def how(self) -> str:
+        """What runs it, such as `openvino int8`."""
+        return self._engine.how
+
     def score(self, pairs: Sequence[Pair]) -> HeadScores:
         """Scores pairs, windows of like length together. The highest logits of a pair's windows count."""
         started = time.perf_counter()
-        scores = [np.full((len(pair.spans), len(self.spec.span_labels)), -np.inf, np.float32) for pair in pairs]
-        whole = np.full((len(pairs), len(self.spec.pair_labels)), -np.inf, np.float32)
-        tokens = 0
-        for batch in self._batches(pairs):
-            states = self._engine.forward(batch.ids, batch.mask, batch.types)
-            tokens += int(batch.mask.sum())
-            for window, vectors in zip(batch.windows, states, strict=True):
-                self._read(window, vectors, whole[window.pair], scores[window.pair])
-        spans = tuple(np.where(np.isneginf(each), np.float32(UNREAD), each) for each in scores)
+        spans = [np.full((len(pair.spans), len(self.spec.span_labels)), UNREAD, np.float32) for pair in pairs]
+        whole = np.full((len(pairs), len(self.spec.pair_labels)), UNREAD, np.float32)
+        merging = threading.Lock()
+
+        def take(window: Window, states: States) -> None:
+            pair, parts = self._layers.logits(window, states)
+            with merging:
+                np.maximum(whole[window.pair], pair, out=whole[window.pair])
+                for (span, _, _), row in zip(window.spans, parts, strict=True):
+                    np.maximum(spans[window.pair][span], row, out=spans[window.pair][span])
+
+        windows = self._reader.windows(pairs)
+        tokens = sum(len(window.ids) for window in windows)
+        request = scheduler().request(
+            self._engine, self._reader.pad_id, take, weight=sum(len(pair.second) for pair in pairs), budget=self._budget
+        )
+        request.add(windows)
+        request.wait()
         elapsed_ms = (time.perf_counter() - started) * 1000
         usage = Usage(calls=1, tokens_in=tokens, model_ms=elapsed_ms) if pairs else Usage()
-        return HeadScores(whole, spans, usage)
-
-    def _batches(self, pairs: Sequence[Pair]) -> Iterator[Batch]:
-        ordered = sorted(self._reader.windows(pairs), key=lambda window: len(window.ids))
-        some: list[Window] = []
-        for window in ordered:
-            if some and len(window.ids) * (len(some) + 1) > BATCH_TOKENS:
-                yield Batch.of(some, self._reader.pad_id)
-                some = []
-            some.append(window)
-        if some:
-            yield Batch.of(some, self._reader.pad_id)
-
-    def _read(self, window: Window, vectors: States, whole: Logits, spans: Logits) -> None:
-        """Raises the logits of one window's pair and spans."""
-        layers = self._layers
-        second = vectors[window.second_at : len(window.ids)].mean(axis=0)
-        features = np.concatenate((vectors[0], second))
-        np.maximum(whole, layers.pair_weight @ features + layers.pair_bias, out=whole)
-        if not window.spans or not layers.span_bias.size:
-            return
-        means = np.stack([vectors[start:end].mean(axis=0) for _, start, end in window.spans])
-        logits = means @ layers.span_weight.T + layers.span_bias
-        for (span, _, _), row in zip(window.spans, logits, strict=True):
-            np.maximum(spans[span], row, out=spans[span])
+        return HeadScores(whole, tuple(spans), usage)

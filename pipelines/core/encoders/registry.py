@@ -1,21 +1,17 @@
 """The heads of a process, each built when it is first asked for."""
 
-import logging
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipelines.core.encoders.heads import Head, HeadLayers
-from pipelines.core.encoders.pairs import PairReader
-from pipelines.core.encoders.source import BUILTIN, builtin_folder, fingerprint
+from pipelines.core.encoders.pairs import Pair, PairReader, Window
+from pipelines.core.encoders.source import BUILTIN, builtin_folder, fingerprint, tokenizer
 from pipelines.core.encoders.spec import ADAPTERS, SPEC_FILE, HeadName, HeadSpec
 from pipelines.core.errors import ConfigurationError
 from pipelines.core.settings import EncoderSettings, HeadSettings
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
-logger = logging.getLogger(__name__)
+FIRST_CHARS = 80
+"""What stands for a question when a head is calibrated."""
 
 
 class Heads:
@@ -75,18 +71,16 @@ def open_head(folder: Path, spec: HeadSpec, encoder: EncoderSettings) -> Head:
 
     Raises:
         OSError, ValueError: its files are missing or malformed.
+        ConfigurationError: OpenVINO is demanded and cannot run it.
     """
-    from pipelines.core.encoders.torch_engine import TorchEngine, load
+    from pipelines.core.encoders.conversion import calibration_lines
+    from pipelines.core.encoders.engines import open_engine
 
-    engine = TorchEngine(load(builtin_folder(), folder), encoder)
-    reader = PairReader(_tokenizer(builtin_folder()), spec.max_tokens)
-    return Head(spec, engine, reader, HeadLayers.read(folder, spec, engine.dim))
+    backbone = builtin_folder()
+    reader = PairReader(tokenizer(backbone), spec.max_tokens)
 
+    def samples() -> list[Window]:
+        return reader.windows([Pair(line[:FIRST_CHARS], line) for line in calibration_lines()])
 
-def _tokenizer(folder: Path) -> "Tokenizer":
-    from tokenizers import Tokenizer
-
-    tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
+    engine = open_engine(backbone, encoder, samples, adapter=folder)
+    return Head(spec, engine, reader, HeadLayers.read(folder, spec, engine.dim), encoder.batch_tokens)

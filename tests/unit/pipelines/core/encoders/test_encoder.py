@@ -22,7 +22,7 @@ TEXTS = ["A bridge over the river.", "x", "", "Ein Fluss 😀", "The river has a
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    made = Encoder(EncoderSettings(batch_size=2, precision="float32"))
+    made = Encoder(EncoderSettings(batch_tokens=64, precision="float32"))
     made.warm_up()
     return made
 

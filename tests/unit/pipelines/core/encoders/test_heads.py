@@ -23,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def heads() -> Heads:
-    return Heads(EncoderSettings(engine="torch"), HeadSettings())
+    return Heads(EncoderSettings(engine="torch", precision="float32"), HeadSettings())
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,90 @@
+"""Converted models on disk: made once, whole or not there, checked when they are taken."""
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+
+
+class ModelCache:
+    """Folders of files by key. Processes may share one; where it cannot be written, what is made lasts as long as this.
+
+    Args:
+        root: `None` for the user's cache folder.
+    """
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = root or user_cache()
+        self._scratch: list[tempfile.TemporaryDirectory[str]] = []
+
+    def folder(self, key: str, make: Callable[[Path], None]) -> Path:
+        """The folder of a key. `make` fills it where there is none yet, or where its files are not what was written."""
+        folder = self._root / key
+        if _whole(folder):
+            return folder
+        try:
+            self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._alone(key):
+                if not _whole(folder):  # another process made it meanwhile
+                    self._make(folder, make)
+            return folder
+        except OSError as error:
+            logger.warning("converted models cannot be kept in %s: %s", self._root, error.strerror)
+            scratch = tempfile.TemporaryDirectory(prefix="strata-model-")
+            self._scratch.append(scratch)  # removed with this process
+            make(Path(scratch.name))
+            return Path(scratch.name)
+
+    def _make(self, folder: Path, make: Callable[[Path], None]) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self._root))
+        try:
+            make(partial)
+            (partial / MANIFEST).write_text(json.dumps(_digests(partial)))
+            partial.rename(folder)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+    @contextmanager
+    def _alone(self, key: str) -> Iterator[None]:
+        """Lets one process make it: the others' processors have better things to do."""
+        with (self._root / f".{key}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def key_of(*parts: str) -> str:
+    """A key that names all of the parts."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def user_cache() -> Path:
+    """The user's cache folder, as XDG has it."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "strata" / "models"
+
+
+def _whole(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / MANIFEST).read_bytes()) == _digests(folder))
+    except (OSError, ValueError):
+        return False
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.name != MANIFEST:
+            with path.open("rb") as file:
+                found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found

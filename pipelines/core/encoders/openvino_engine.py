@@ -1,0 +1,112 @@
+"""Forward passes by OpenVINO on a CPU."""
+
+import os
+import queue
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.core.encoders.engine import Ids, States
+from pipelines.core.settings import EncoderSettings
+
+if TYPE_CHECKING:
+    import openvino
+
+MODEL_FILE = "model.xml"
+WORDS_FILE = "words.npy"
+VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}
+"""Processors with one of these multiply int8 faster than bfloat16."""
+
+
+class OpenVinoEngine:
+    """Runs a converted model. The matrix of word vectors lies outside of it, a file that processes and heads share.
+
+    Args:
+        words: `(vocabulary, dim) float32`, mapped from its file.
+    """
+
+    def __init__(self, folder: Path, words: States, precision: str, settings: EncoderSettings) -> None:
+        self._words = words
+        compiled = core().compile_model(folder / MODEL_FILE, "CPU", _options(precision, settings))
+        self._named = {each.get_any_name() for each in compiled.inputs}
+        self.dim: int = compiled.outputs[0].get_partial_shape()[-1].get_length()
+        self.how = f"openvino {precision}"
+        self._compiled = compiled
+        self._idle: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
+
+    def forward(self, ids: Ids, mask: Ids, types: Ids) -> States:
+        """See `Engine.forward`."""
+        inputs: dict[str, Any] = {"embeds": self._words[ids], "mask": mask, "types": types}
+        request = self._request()
+        try:
+            states: States = request.infer({name: inputs[name] for name in self._named}, share_inputs=True)[0]
+        finally:
+            self._idle.put(request)
+        return states
+
+    def _request(self) -> "openvino.InferRequest":
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            return self._compiled.create_infer_request()
+
+
+@cache
+def core() -> "openvino.Core":
+    """OpenVINO, kept from calling home.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    # OpenVINO and NNCF report their use over the network unless this package is missing.
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    import openvino
+
+    return openvino.Core()
+
+
+def best_precision() -> str:
+    """The fastest that loses next to nothing on this processor.
+
+    MiniLM, two cores with AVX512-VNNI and -BF16, tokens a second (November 2026): float32 14,000, bfloat16 24,000, int8
+    with the rest in bfloat16 33,000. What it loses: `python -m benchmarks.engine`.
+    """
+    if _flags() & VNNI:
+        return "int8"
+    return "bfloat16" if _has_bfloat16() else "float32"
+
+
+def _options(precision: str, settings: EncoderSettings) -> dict[str, Any]:
+    # What int8 leaves over, attention above all, is fastest in bfloat16 too.
+    short = precision == "bfloat16" or (precision == "int8" and _has_bfloat16())
+    # An operator who bounds OpenMP's threads means all of them, and OpenVINO has its own.
+    threads = settings.threads or int(os.environ.get("OMP_NUM_THREADS", "0").partition(",")[0] or 0)
+    return {
+        "INFERENCE_PRECISION_HINT": "bf16" if short else "f32",
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,  # other processes use the same cores
+        **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
+    }
+
+
+@cache
+def _has_bfloat16() -> bool:
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@cache
+def _flags() -> frozenset[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("ascii", "replace").splitlines()
+    except OSError:  # not Linux
+        return frozenset()
+    return frozenset(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
+
+
+def mapped(path: Path) -> States:
+    """A matrix in its file: the processes that read it share the memory."""
+    words: States = np.load(path, mmap_mode="r")
+    return words

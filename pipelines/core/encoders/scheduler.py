@@ -1,0 +1,156 @@
+"""Forward passes of many threads: shared where they are of like length, short requests before long ones."""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+
+from pipelines.core.encoders.engine import Engine, States
+from pipelines.core.encoders.pairs import Batch, Window
+
+Take = Callable[[Window, States], None]
+"""Receives what the engine gives of one window, `(padded tokens, dim)`; may run in any thread, at once for several."""
+
+WORKERS = 2
+"""While one batch is in the engine, the next is laid out and the last one's results are taken."""
+JOIN_TOKENS = 512
+"""A pass of a short request is filled up to this with others': a query alone, in 1 ms, would leave cores idle."""
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    engine: Engine
+    pad_id: int
+    take: Take
+    weight: int
+    budget: int
+    rows: deque[Window] = field(default_factory=deque)
+    left: int = 0
+    closed: bool = False
+    done: Future[None] = field(default_factory=Future)
+
+
+_Rows = list[tuple[_Job, Window]]
+
+
+class Scheduler:
+    """Takes requests of all threads and engines of a process.
+
+    The lightest request goes first, so that a question overtakes a bulk of passages: it waits for the passes that are
+    under way, not for the bulk. Requests that are under way share passes when they use the same engine.
+    """
+
+    def __init__(self) -> None:
+        self._workers = ThreadPoolExecutor(WORKERS, "strata-encoder")
+        self._lock = threading.Lock()
+        self._jobs: list[_Job] = []
+
+    def request(self, engine: Engine, pad_id: int, take: Take, *, weight: int, budget: int) -> "Request":
+        """Opens a request.
+
+        Args:
+            weight: Its size, in characters or whatever all requests measure by.
+            budget: Most tokens of a pass, padding included; a longer window goes alone.
+        """
+        return Request(self, _Job(engine, pad_id, take, weight, budget))
+
+    def add(self, job: _Job, windows: Iterable[Window]) -> None:
+        """Has windows worked on."""
+        ordered = sorted(windows, key=lambda window: len(window.ids))
+        if not ordered:
+            return
+        with self._lock:
+            job.rows.extend(ordered)
+            job.left += len(ordered)
+            if job not in self._jobs:
+                self._jobs.append(job)
+        for _ in range(WORKERS):
+            self._workers.submit(self._work)
+
+    def close(self, job: _Job) -> None:
+        """No more windows will come."""
+        with self._lock:
+            job.closed = True
+            self._settle(job)
+
+    def drop(self, job: _Job, error: Exception) -> None:
+        """Ends a job early."""
+        with self._lock:
+            job.left -= len(job.rows)
+            job.rows.clear()
+            if not job.done.done():
+                job.done.set_exception(error)
+
+    def _work(self) -> None:
+        while rows := self._next():
+            jobs = list({id(job): job for job, _ in rows}.values())
+            try:
+                batch = Batch.of([window for _, window in rows], rows[0][0].pad_id)
+                for (job, window), states in zip(
+                    rows, jobs[0].engine.forward(batch.ids, batch.mask, batch.types), strict=True
+                ):
+                    job.take(window, states)
+            except Exception as error:  # goes to the threads that wait for these rows
+                for job in jobs:
+                    self.drop(job, error)
+            with self._lock:
+                for job, _ in rows:
+                    job.left -= 1
+                for job in jobs:
+                    self._settle(job)
+
+    def _next(self) -> _Rows:
+        """The rows of the next pass."""
+        with self._lock:
+            self._jobs = [job for job in self._jobs if job.rows]
+            ordered = sorted(self._jobs, key=lambda job: job.weight)
+            rows: _Rows = []
+            for job in ordered:
+                if not rows:
+                    _move(job, rows, job.budget)
+                elif job.engine is ordered[0].engine:
+                    _move(job, rows, JOIN_TOKENS)
+            return rows
+
+    def _settle(self, job: _Job) -> None:
+        if job.closed and job.left == 0 and not job.done.done():
+            job.done.set_result(None)
+
+
+class Request:
+    """Windows of one caller, in the order in which they become ready."""
+
+    def __init__(self, scheduler: Scheduler, job: _Job) -> None:
+        self._scheduler, self._job = scheduler, job
+
+    def add(self, windows: Iterable[Window]) -> None:
+        """Has windows worked on, while more may come."""
+        self._scheduler.add(self._job, windows)
+
+    def wait(self) -> None:
+        """Returns when every window was taken. Raises what the engine or `take` raised."""
+        self._scheduler.close(self._job)
+        self._job.done.result()
+
+
+def _move(job: _Job, rows: _Rows, budget: int) -> None:
+    """Moves rows of a job into a pass as long as it keeps the budget. Rows are in order of length, shortest first."""
+    width = max((len(window.ids) for _, window in rows), default=0)
+    while job.rows:
+        width = max(width, len(job.rows[0].ids))
+        if rows and width * (len(rows) + 1) > budget:
+            return
+        rows.append((job, job.rows.popleft()))
+
+
+def scheduler() -> Scheduler:
+    """The scheduler of this process; a forked child has its own."""
+    return _of_process(os.getpid())
+
+
+@cache
+def _of_process(pid: int) -> Scheduler:
+    return Scheduler()
