@@ -245,8 +245,12 @@ def evidence_tokens(items: Sequence[EvidenceItem]) -> int:
     return sum(estimate_tokens(item.text) + estimate_tokens(item.passage.context) for item in items)
 
 
-def _evidence(items: Sequence[EvidenceItem]) -> list[JsonValue]:
-    return [{"number": item.number, "from": item.passage.context, "text": item.text} for item in items]
+def writing_prompt(standalone: str, items: Sequence[EvidenceItem]) -> list[Message]:
+    """What the writing model is sent."""
+    evidence: list[JsonValue] = [
+        {"number": item.number, "from": item.passage.context, "text": item.text} for item in items
+    ]
+    return prompt(SYSTEM, {"question": standalone, "evidence": evidence})
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +265,7 @@ class _Call:
 def _affordable(standalone: str, items: Sequence[EvidenceItem], purse: Purse, max_output: int) -> _Call | None:
     """The call with the most evidence that the request's limits allow, prompt and answer together."""
     for count in range(len(items), 0, -1):
-        messages = prompt(SYSTEM, {"question": standalone, "evidence": _evidence(items[:count])})
+        messages = writing_prompt(standalone, items[:count])
         room = purse.output_room(sum(estimate_tokens(message.content) for message in messages), max_output)
         if room > 0:
             return _Call(messages, count, room)

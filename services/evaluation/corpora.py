@@ -7,10 +7,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
+from indexing.convert.base import PAGE_BREAK
 from pipelines.core.errors import InvalidRequestError
 from services.evaluation.rows import CorpusDocument, GroundingRow, QueryRow, read
-
-PAGE_BREAK = "\f"
 
 
 class Corpus(Protocol):

@@ -11,13 +11,16 @@ from typing import Protocol
 from haystack import Pipeline
 from haystack.core.errors import PipelineRuntimeError
 
+from indexing.convert import SourceFile
+from indexing.convert.base import PAGE_BREAK
 from indexing.embed import PassageEmbedder
 from indexing.identity import LAYOUT, document_id, document_version, text_name
 from indexing.read import OpenDocument
 from indexing.split import PassageSplitter, Splitter
-from indexing.stream import Outcome, Rejected, Stream, Submission
+from indexing.stream import Outcome, Rejected, Stream, Submission, rejected
 from indexing.write import PassageWriter
 from pipelines.core.encoders import Encoder
+from pipelines.core.errors import DocumentError
 from pipelines.core.settings import BlobSettings, IndexSettings, Settings, StateSettings
 from pipelines.core.store import Schema
 from pipelines.core.types import DEFAULT_TENANT
@@ -57,7 +60,7 @@ def corpus_settings(settings: Settings, evaluated: EvaluationSet, root: Path) ->
         index.model_dump(),
     ]
     digest = hashlib.sha256(json.dumps(shaping, default=str).encode()).hexdigest()[:12]
-    folder = root / f"{evaluated.name}-{digest}"
+    folder = root / f"{evaluated.corpus_name}-{digest}"
     own = {"data_dir": folder, "index": index, "state": StateSettings(), "blobs": BlobSettings()}
     return settings.model_copy(update=own)
 
@@ -119,7 +122,7 @@ class CorpusIndex:
         partial.replace(self._marker)
 
     def _pipeline(self) -> Pipeline:
-        """The document path without its first step: a corpus is text already."""
+        """The document path after its first step: see `_open`."""
         runtime, settings = self._runtime, self._runtime.settings
         pipeline = Pipeline()
         pipeline.add_component("split", PassageSplitter(Splitter(settings.split)))
@@ -129,30 +132,39 @@ class CorpusIndex:
         pipeline.connect("embed.batches", "write.batches")
         return pipeline
 
-    def _open(self, document: CorpusDocument) -> OpenDocument:
-        settings = self._runtime.settings
+    def _open(self, document: CorpusDocument) -> OpenDocument | Rejected:
+        """A text as it stands, a file converted as the product does it."""
+        settings, runtime = self._runtime.settings, self._runtime
+        content = document.file.read_bytes() if document.file else document.text.encode()
         facts: Mapping[str, str] = {**document.meta, "title": document.title}
         submission = Submission(
             document_id=document_id(DEFAULT_TENANT, document.id),
             tenant=DEFAULT_TENANT,
             source=document.id,
             version=document_version(
-                hashlib.sha256(document.text.encode()).hexdigest(),
+                hashlib.sha256(content).hexdigest(),
                 document.id,
                 facts,
                 split=settings.split,
-                encoder=self._runtime.encoder.fingerprint,
+                encoder=runtime.encoder.fingerprint,
             ),
             blob_key="",  # nothing reads it: see `_pipeline`
             name=document.id,
             title=document.title,
             metadata=dict(document.meta),
         )
+        parts, paged = iter((document.text,)), PAGE_BREAK in document.text
+        if document.file:
+            try:
+                converted = runtime.converter.convert(SourceFile(document.file, document.file.name))
+            except DocumentError as error:
+                return rejected(submission, error)
+            parts, paged = converted.parts, converted.paged
         return OpenDocument(
             submission=submission,
             title=document.title,
-            paged=False,
+            paged=paged,
             metadata={},
-            parts=iter((document.text,)),
-            text=self._runtime.blobs.text_writer(text_name(submission.document_id, submission.version)),
+            parts=parts,
+            text=runtime.blobs.text_writer(text_name(submission.document_id, submission.version)),
         )

@@ -213,6 +213,11 @@ class EvaluationSet:
                 return
             yield document
 
+    @property
+    def corpus_name(self) -> str:
+        """The set that the corpus is of: two sets may share one."""
+        return getattr(self.adapter.corpus, "of", "") or self.name
+
     @cached_property
     def _looked_through(self) -> tuple[int, str]:
         """How many documents the corpus holds, and what names its content.

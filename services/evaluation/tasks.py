@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pipelines.core.errors import InvalidRequestError
 from services.evaluation.answers import measure_answers, measure_removal
 from services.evaluation.context import Context
+from services.evaluation.path import measure_path
 from services.evaluation.result import TaskResult
 from services.evaluation.retrieval import measure_retrieval
 
@@ -34,15 +35,13 @@ TASKS = (
             "nq_gold",
             "clapnq",
             "multihop_wiki",
-            "mtrag_un",
-            "quotesum",
             "expertqa",
-            "sec10q",
             "tatqa",
             "pubmedqa",
             "xquad_en",
         ),
     ),
+    Task("path", measure_path, ("nq_gold", "mtrag_un", "sec10q", "quotesum")),
     Task("removal", measure_removal, ("nq_gold",)),
 )
 
