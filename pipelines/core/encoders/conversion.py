@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.core.encoders.engine import ConversionError, Engine
+from pipelines.core.encoders.engine import ConversionError, Engine, States
 from pipelines.core.encoders.openvino_engine import MODEL_FILE, WORDS_FILE, core
 from pipelines.core.encoders.pairs import Batch, Window
 from pipelines.core.encoders.torch_engine import takes_types
@@ -57,7 +57,14 @@ def convert(model: "PreTrainedModel", folder: Path, samples: Sequence[Window], *
 
 def write_words(model: "PreTrainedModel", folder: Path) -> None:
     """Writes the matrix of word vectors, which is the same with every adapter."""
-    np.save(folder / WORDS_FILE, model.get_input_embeddings().weight.float().numpy())
+    np.save(folder / WORDS_FILE, word_vectors(model))
+
+
+def word_vectors(model: "PreTrainedModel") -> States:
+    """The matrix of word vectors, `(vocabulary, dim)`."""
+    layer: Any = model.get_input_embeddings()
+    words: States = layer.weight.float().numpy()
+    return words
 
 
 def check_alike(one: Engine, other: Engine, samples: Sequence[Window]) -> None:
@@ -92,7 +99,7 @@ def _traced(model: "PreTrainedModel") -> "openvino.Model":
             return self.model(inputs_embeds=embeds, attention_mask=mask, **more)[0]
 
     ones = torch.ones(2, 8, dtype=torch.long)
-    example = {"embeds": torch.zeros(2, 8, model.get_input_embeddings().weight.shape[1]), "mask": ones}
+    example = {"embeds": torch.zeros(2, 8, word_vectors(model).shape[1]), "mask": ones}
     if typed:
         example["types"] = ones
     with warnings.catch_warnings(), redirect_stdout(StringIO()):
@@ -121,7 +128,7 @@ def _quantised(model: "openvino.Model", inputs: list[dict[str, Any]]) -> "openvi
 
 
 def _inputs(model: "PreTrainedModel", samples: Sequence[Window]) -> list[dict[str, Any]]:
-    words = model.get_input_embeddings().weight.float().numpy()
+    words = word_vectors(model)
     names = ("embeds", "mask", "types") if takes_types(model) else ("embeds", "mask")
     batches = [Batch.of([window], pad_id=0) for window in samples]
     return [

@@ -36,8 +36,7 @@ class Pooling:
     def __call__(self, states: States) -> Vector:
         """One vector, L2-normalised, of the `(tokens, dim)` of a text without padding."""
         pooled = np.concatenate([_MODES[mode](states) for mode in self.modes])
-        vector: Vector = pooled / max(float(np.linalg.norm(pooled)), 1e-12)
-        return vector
+        return (pooled / max(float(np.linalg.norm(pooled)), 1e-12)).astype(np.float32)
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:

@@ -3,7 +3,7 @@
 import inspect
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.core.encoders.adapter import merge
 from pipelines.core.encoders.engine import Ids, States
@@ -24,7 +24,8 @@ class TorchEngine:
         if settings.threads:
             torch.set_num_threads(settings.threads)
         dtype = torch.bfloat16 if _bfloat16(settings) else torch.float32
-        self._model = model.to(device=settings.device, dtype=dtype)  # type: ignore[arg-type]
+        moved: Any = model  # transformers wraps `to` in a way that type checkers do not see through
+        self._model: PreTrainedModel = moved.to(device=settings.device, dtype=dtype)
         self._device = settings.device
         self._typed = takes_types(model)
         self.dim = width(model)
@@ -73,9 +74,8 @@ def takes_types(model: "PreTrainedModel") -> bool:
 
 def width(model: "PreTrainedModel") -> int:
     """Length of the last axis of what a model gives."""
-    labels: int = model.config.num_labels
-    hidden: int = model.config.hidden_size
-    return labels if type(model).__name__.endswith("ForSequenceClassification") else hidden
+    classifies = type(model).__name__.endswith("ForSequenceClassification")
+    return int((model.config.num_labels if classifies else model.config.hidden_size) or 0)
 
 
 def _bfloat16(settings: EncoderSettings) -> bool:
