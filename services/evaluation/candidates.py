@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.core.encoders import Encoder
 from pipelines.core.sentences import sentence_spans
@@ -13,6 +14,8 @@ from services.evaluation.baselines import Bm25, reciprocal_ranks
 from services.evaluation.context import Context
 from services.evaluation.rows import CorpusDocument
 from services.evaluation.sets import Item
+
+Vector = NDArray[np.float32]
 
 DISTRACTORS = 9
 """Passages beside the one that a question comes with: those of its corpus that BM25 ranks highest."""
@@ -85,17 +88,13 @@ def _with_distractors(items: Sequence[Item], corpus: Mapping[str, CorpusDocument
     return chosen
 
 
-def _vectors(
-    encoder: Encoder, items: Iterable[Item], passages: Iterable[Passage]
-) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]]:
+def _vectors(encoder: Encoder, items: Iterable[Item], passages: Iterable[Passage]) -> dict[str, Vector]:
     """Unit vectors, by the text that was embedded."""
     texts = [*(item.question for item in items), *(embedded_text(passage) for passage in passages)]
     return dict(zip(texts, encoder.embed(texts).vectors, strict=True))
 
 
-def _ranked(
-    item: Item, passages: Sequence[Passage], vectors: Mapping[str, np.ndarray[tuple[int], np.dtype[np.float32]]]
-) -> Candidates:
+def _ranked(item: Item, passages: Sequence[Passage], vectors: Mapping[str, Vector]) -> Candidates:
     texts = [embedded_text(passage) for passage in passages]
     cosine = np.array([vectors[text] @ vectors[item.question] for text in texts], np.float64)
     bm25 = Bm25(texts).scores(item.question)

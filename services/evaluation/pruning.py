@@ -17,8 +17,9 @@ from pipelines.core.text import terms
 from pipelines.core.types import Evidence
 from pipelines.prune import EncoderPruner
 from services.evaluation.baselines import Bm25, Scores, scaled
-from services.evaluation.candidates import Candidates, list_candidates
+from services.evaluation.candidates import Candidates, Vector, list_candidates
 from services.evaluation.context import Context
+from services.evaluation.figures import ALL, Figure
 from services.evaluation.result import Measure, Plot, ScoredItem, Series, TaskResult
 from services.evaluation.sets import Item
 from services.evaluation.tables import figures_of
@@ -58,11 +59,12 @@ async def measure_pruning(context: Context) -> TaskResult:
         if stage_scores is not None:
             systems[STAGE] = stage_scores
         scored += _score(question, systems, evidence, ms)
+    figures = figures_of(scored, MEASURES, baselines=BASELINES, seed=context.seed)
     return TaskResult(
         task="pruning",
         about="Share of the gold sentences among those kept, of candidates that come with the question.",
         measures=MEASURES,
-        figures=(figures := figures_of(scored, MEASURES, baselines=BASELINES, seed=context.seed)),
+        figures=figures,
         plots=(_plot(figures),),
         notes=(f"{len(context.evaluated.questions) - len(items)} questions without gold sentences were left out.",),
         items=tuple(scored),
@@ -94,12 +96,12 @@ def _titled(question: Candidates) -> list[str]:
     ]
 
 
-def _vectors(encoder: Encoder, questions: Sequence[Candidates]) -> Mapping[str, np.ndarray]:
+def _vectors(encoder: Encoder, questions: Sequence[Candidates]) -> Mapping[str, Vector]:
     texts = dict.fromkeys(text for question in questions for text in (question.item.question, *_titled(question)))
     return dict(zip(texts, encoder.embed(list(texts)).vectors, strict=True))
 
 
-def _baseline_scores(question: Candidates, vectors: Mapping[str, np.ndarray]) -> dict[str, Scores]:
+def _baseline_scores(question: Candidates, vectors: Mapping[str, Vector]) -> dict[str, Scores]:
     asked, texts = question.item.question, _titled(question)
     cosine = np.array([vectors[text] @ vectors[asked] for text in texts], np.float64)
     bm25 = Bm25(texts).scores(asked)
@@ -155,18 +157,29 @@ def _score(question: Candidates, systems: Mapping[str, Scores], evidence: Eviden
     return scored
 
 
-def _plot(figures: Sequence) -> Plot:
-    curves = {}
-    for figure in figures:
-        for share in SHARES:
-            if figure.measure == at_share(share) and figure.value is not None:
-                curves.setdefault(figure.system, []).append((share, figure.value, *figure.interval))
+def _plot(figures: Sequence[Figure]) -> Plot:
+    systems = dict.fromkeys(each.system for each in figures if each.measure == at_share(SHARES[0]) and each.interval)
+    curves = []
+    for system in systems:
+        points = [
+            each
+            for share in SHARES
+            for each in figures
+            if (each.system, each.measure, each.group) == (system, at_share(share), ALL)
+        ]
+        bounds = [each.interval or (0.0, 0.0) for each in points]
+        curves.append(
+            Series(
+                name=system,
+                x=SHARES,
+                y=tuple(each.value or 0.0 for each in points),
+                low=tuple(low for low, _ in bounds),
+                high=tuple(high for _, high in bounds),
+            )
+        )
     return Plot(
         title="Gold sentences kept",
         x_label="share of tokens kept",
         y_label="share of gold sentences kept",
-        series=tuple(
-            Series(name=name, **dict(zip(("x", "y", "low", "high"), zip(*points, strict=True), strict=True)))
-            for name, points in curves.items()
-        ),
+        series=tuple(curves),
     )

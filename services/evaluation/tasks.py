@@ -7,6 +7,7 @@ from pipelines.core.errors import InvalidRequestError
 from services.evaluation.answers import measure_answers, measure_removal
 from services.evaluation.context import Context
 from services.evaluation.path import measure_path
+from services.evaluation.pruning import measure_pruning
 from services.evaluation.result import TaskResult
 from services.evaluation.retrieval import measure_retrieval
 
@@ -43,6 +44,7 @@ TASKS = (
     ),
     Task("path", measure_path, ("nq_gold", "mtrag_un", "sec10q", "quotesum")),
     Task("removal", measure_removal, ("nq_gold",)),
+    Task("pruning", measure_pruning, ("multihop_wiki", "clapnq"), needs_index=False),
 )
 
 
