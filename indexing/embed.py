@@ -1,7 +1,9 @@
 """Passages → vectors, in batches that cross documents."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 
 from haystack import component
 
@@ -16,7 +18,7 @@ class PassageEmbedder:
     """Embeds passages, several documents' together, except those that the index holds from an interrupted try.
 
     Args:
-        batch_passages: Passages a batch; memory and the work lost on a crash are bounded by it.
+        batch_passages: Passages a batch; memory and the work lost on a crash are bounded by three of them.
     """
 
     def __init__(self, encoder: Encoder, store: Store, batch_passages: int) -> None:
@@ -28,6 +30,20 @@ class PassageEmbedder:
         return {"batches": Stream(self._batches(items))}
 
     def _batches(self, items: Stream[SplitItem]) -> Iterator[EmbeddedBatch]:
+        """While one batch is embedded, the next is split and the last one written."""
+        waiting: deque[Future[EmbeddedBatch]] = deque()
+        ahead = ThreadPoolExecutor(1, "strata-embed")
+        try:
+            for pending, ends in self._filled(items):
+                waiting.append(ahead.submit(copy_context().run, self._embed, pending, ends))
+                if len(waiting) > 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            ahead.shutdown(cancel_futures=True)
+
+    def _filled(self, items: Stream[SplitItem]) -> Iterator[tuple[list[SplitPassage], list[SplitEnd | Rejected]]]:
         pending: list[SplitPassage] = []
         ends: list[SplitEnd | Rejected] = []
         written: tuple[DocumentVersion | None, frozenset[str]] = (None, frozenset())
@@ -41,10 +57,10 @@ class PassageEmbedder:
                 ends.append(item)
             # Documents without new passages must not wait for a batch to fill either.
             if len(pending) >= self._batch_passages or len(ends) >= self._batch_passages:
-                yield self._embed(pending, ends)
+                yield pending, ends
                 pending, ends = [], []
         if pending or ends:
-            yield self._embed(pending, ends)
+            yield pending, ends
 
     def _embed(self, pending: list[SplitPassage], ends: list[SplitEnd | Rejected]) -> EmbeddedBatch:
         texts = [f"{item.passage.context}\n{item.passage.text}" for item in pending]

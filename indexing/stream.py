@@ -1,6 +1,6 @@
 """What flows through the document path: lazily, so that memory is bounded whatever is ingested."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Self, TypeVar
 
@@ -23,6 +23,11 @@ class Stream(Generic[T]):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
+
+    def close(self) -> None:
+        """Has whoever makes the items end now, also where not all of them were taken."""
+        if isinstance(self._items, Generator):
+            self._items.close()
 
 
 @dataclass(frozen=True, slots=True)

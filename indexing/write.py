@@ -1,6 +1,7 @@
 """Vectors → index: staged as they come, published when a document is complete."""
 
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 
 from haystack import component
@@ -33,6 +34,10 @@ class PassageWriter:
         self, batches: Stream[EmbeddedBatch], observer: Observer, wanted: Wanted | None = None
     ) -> dict[str, IngestSummary]:
         """Drives the whole path: nothing upstream works before this asks for it. Without `wanted` all are."""
+        with closing(batches):  # whatever happens, nothing upstream goes on working afterwards
+            return {"summary": self._run(batches, observer, wanted)}
+
+    def _run(self, batches: Stream[EmbeddedBatch], observer: Observer, wanted: Wanted | None) -> IngestSummary:
         counts: Counter[str] = Counter()
         embedded: Counter[str] = Counter()
         for batch in batches:
@@ -49,7 +54,7 @@ class PassageWriter:
                 counts["indexed" if isinstance(outcome, Indexed) else "failed"] += 1
                 counts["passages"] += outcome.passages if isinstance(outcome, Indexed) else 0
                 observer(outcome)
-        return {"summary": IngestSummary(**counts)}
+        return IngestSummary(**counts)
 
     def _publish(self, end: SplitEnd, embedded: int) -> Outcome:
         try:
