@@ -15,6 +15,13 @@ WRONG_NUMBER_FACTOR = 0.4
 """What is left of the support when the claim has a number that the sentence has not."""
 
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_RANGE = re.compile(r"[-/]")
+_WORDS = {
+    word: str(number)
+    for number, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
+}
+_NUMBER_WORD = re.compile(rf"\b({'|'.join(_WORDS)})\b")
 _BARE = re.compile(r"[\W_]+")
 
 
@@ -69,8 +76,15 @@ def coverage(claim: str, source: str) -> float:
 
 
 def numbers_agree(claim: str, source: str) -> bool:
-    """Whether the source has every number of the claim."""
-    return set(_NUMBER.findall(claim)) <= set(_NUMBER.findall(source))
+    """Whether the source has every number of the claim: `1,000` is `1000`, `1996-97` has 1996, `six` is 6."""
+    stated = _numbers(claim)
+    return not stated or stated <= _numbers(source) | {_WORDS[word] for word in _NUMBER_WORD.findall(source.casefold())}
+
+
+@lru_cache(maxsize=4096)
+def _numbers(text: str) -> frozenset[str]:
+    found = _NUMBER.findall(_THOUSANDS.sub("", text))
+    return frozenset(part for number in found for part in _RANGE.split(number))
 
 
 @lru_cache(maxsize=4096)

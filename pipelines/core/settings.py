@@ -195,7 +195,13 @@ class SynthesizeSettings(Section):
 class CiteSettings(Section):
     """The cite stage."""
 
-    min_support: float = Field(0.35, ge=0, le=1, description="Support below which a claim is marked unsupported.")
+    min_support: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Support below which a claim is marked unsupported; empty means what was calibrated: the head's "
+        "own, and 0.35 where words and cosine decide.",
+    )
     timeout_s: Seconds = Field(
         10.0, description="After this long citations are bound by the in-process way; there, by words alone."
     )

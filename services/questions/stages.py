@@ -113,7 +113,7 @@ class Stages:
         return (
             ContextPlanner(settings.plan),
             EncoderPruner(self._encoder_of("prune"), settings.prune),
-            EncoderCiter(self._encoder_of("cite"), settings.cite),
+            EncoderCiter(self._encoder_of("cite"), settings.cite, self._heads()),
         )
 
     def _encoder_of(self, stage: StageName) -> Encoder:

@@ -1,0 +1,164 @@
+"""What sources say of claims, read by the head `support`: they state it, say otherwise, or neither."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.core.encoders import Encoder, Head, Pair
+from pipelines.core.types import Usage
+from pipelines.support import coverage, numbers_agree
+
+READ = 3
+"""Sentences that are read with a claim, each alone: those that are nearest to it in words and meaning."""
+JOINED = 4
+"""Nearest sentences that are read together: a claim of several facts may stand in several."""
+JOINED_WORDS = 150
+"""Most words of sentences that are read together: with a claim they fit the head's window."""
+
+FEATURES = ("supports", "contradicts", "coverage", "cosine", "numbers")
+"""What the calibration weighs: log odds of the head, share of the claim's terms, cosine, whether numbers agree."""
+
+Row = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A claim and the sentences that may support it.
+
+    Attributes:
+        contexts: Title and section of each source; without them none has any.
+        read: Places of sources that are read whatever the others are: the ones that a writer cited.
+    """
+
+    claim: str
+    sources: Sequence[str]
+    contexts: Sequence[str] = ()
+    read: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One text that a claim is read with, and what comes of it.
+
+    Attributes:
+        places: The sources that it is made of, in order.
+        features: As `FEATURES` names them.
+        support: Estimated probability that it states the claim.
+        contradicts: Probability that it says otherwise.
+    """
+
+    places: tuple[int, ...]
+    features: Row
+    support: float
+    contradicts: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was read for one claim, likeliest support first; nothing where there is no source."""
+
+    readings: tuple[Reading, ...] = field(default=())
+
+    @property
+    def support(self) -> float:
+        """Estimated probability that the sources state the claim."""
+        return self.readings[0].support if self.readings else 0.0
+
+
+class Verifier:
+    """Reads claims with their likeliest sources, all in one batch.
+
+    Attributes:
+        min_support: The support from which a claim counts as supported, as calibrated.
+    """
+
+    def __init__(self, head: Head, encoder: Encoder) -> None:
+        self._head, self._encoder = head, encoder
+        calibration = head.spec.calibration
+        self._bias = calibration.get("bias", 0.0)
+        self.min_support = calibration.get("min_support", 0.5)
+        self._weights = np.array([calibration.get(name, float(name == "supports")) for name in FEATURES], np.float32)
+
+    @property
+    def name(self) -> str:
+        """How receipts name it."""
+        return self._head.name
+
+    def verify(self, checks: Sequence[Check]) -> tuple[list[Verdict], Usage]:
+        """What the sources of each claim say of it, and what reading them took."""
+        cosines, usage = self._cosines(checks)
+        chosen = [_places(check, row) for check, row in zip(checks, cosines, strict=True)]
+        pairs = [_pair(check, places) for check, each in zip(checks, chosen, strict=True) for places in each]
+        if not pairs:
+            return [Verdict() for _ in checks], usage
+        scores = self._head.score(pairs)
+        odds = _log_odds(scores.pairs)
+        verdicts, at = [], 0
+        for check, each, row in zip(checks, chosen, cosines, strict=True):
+            readings = [self._reading(check, places, row, said) for places, said in zip(each, odds[at:], strict=False)]
+            verdicts.append(Verdict(tuple(sorted(readings, key=lambda reading: -reading.support))))
+            at += len(each)
+        return verdicts, usage + scores.usage
+
+    def _reading(self, check: Check, places: tuple[int, ...], cosines: Row, odds: Row) -> Reading:
+        text = " ".join(check.sources[place] for place in places)
+        features = np.array(
+            [
+                odds[0],
+                odds[1],
+                coverage(check.claim, text),
+                max(cosines[place] for place in places),
+                numbers_agree(check.claim, text),
+            ],
+            np.float32,
+        )
+        return Reading(places, features, _sigmoid(float(self._weights @ features) + self._bias), _sigmoid(odds[1]))
+
+    def _cosines(self, checks: Sequence[Check]) -> tuple[list[Row], Usage]:
+        """Of each claim with each of its sources; each text is embedded once."""
+        places: dict[str, int] = {}
+        for check in checks:
+            for text in (check.claim, *check.sources) if check.sources else ():
+                places.setdefault(text, len(places))
+        embedded = self._encoder.embed(list(places))
+        return [
+            embedded.vectors[[places[text] for text in check.sources]] @ embedded.vectors[places[check.claim]]
+            if check.sources
+            else np.zeros(0, np.float32)
+            for check in checks
+        ], embedded.usage
+
+
+def _places(check: Check, cosines: Row) -> list[tuple[int, ...]]:
+    """The sources that are read with a claim: some alone, and the best ones joined."""
+    shared = np.array([coverage(check.claim, source) for source in check.sources], np.float32)
+    order = [int(place) for place in np.argsort(-(shared + cosines), kind="stable")]
+    alone = list(dict.fromkeys([*order[:READ], *check.read]))
+    joined: list[int] = []
+    words = 0
+    for place in order[:JOINED]:
+        words += len(check.sources[place].split())
+        if joined and words > JOINED_WORDS:
+            break
+        joined.append(place)
+    found = [(place,) for place in alone]
+    return [*found, tuple(sorted(joined))] if len(joined) > 1 else found
+
+
+def _pair(check: Check, places: tuple[int, ...]) -> Pair:
+    context = check.contexts[places[0]] if check.contexts else ""
+    return Pair(check.claim, " ".join(check.sources[place] for place in places), context)
+
+
+def _log_odds(logits: Row) -> Row:
+    """Of each label against the others together: `(n, labels)`."""
+    odds = np.empty_like(logits)
+    for label in range(logits.shape[1]):
+        odds[:, label] = logits[:, label] - np.logaddexp.reduce(np.delete(logits, label, 1), axis=1)
+    return odds
+
+
+def _sigmoid(value: float) -> float:
+    return float(1 / (1 + np.exp(-value)))

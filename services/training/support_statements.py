@@ -1,0 +1,71 @@
+"""Questions with their answers as statements: `who wrote X` and `Y` are `Y wrote X`."""
+
+import re
+from collections import Counter
+
+_WHO = re.compile(r"^(?:who|what|which \w+)\s((?!did|does|do|has\s\w+\s\w+ed|is\sthe\sname)[a-z]+\s.+)$")
+_WHO_DID = re.compile(r"^(?:who|what|which \w+)\s(?:did|does|do)\s(.+)$")
+_WHEN_DID = re.compile(r"^(when|where)\s(?:did|does|do)\s(.+)$")
+_WHEN_IS = re.compile(
+    r"^(when|where)\s(is|was|are|were)\s(.+?)(?:\s(\w+ed|built|made|born|held|found|written|set|won|shot|taken|located))?$"
+)
+_HOW_MANY = re.compile(r"^how many\s(.+)$")
+_AUXILIARY = re.compile(r"^(\w+(?:\s\w+)?)\s(?:did|does|do)\s(.+)$")
+_NAME = re.compile(r"^(?:what|who)(?:'s| is| was) (the .+)$")
+_PREPOSITION = re.compile(r"^(?:in|on|at|during|from|by|since|until|around|after|before|between|the)\b", re.I)
+
+
+def state(question: str, answer: str) -> str | None:
+    """A question of a common form and its answer as one sentence, in lower case where the question is; else `None`."""
+    asked = question.strip().rstrip("?").strip()
+    lowered = asked[:1].lower() + asked[1:]
+    answer = answer.strip().rstrip(".")
+    stated = _stated(lowered, answer)
+    return stated[:1].upper() + stated[1:] + "." if stated else None
+
+
+def _stated(question: str, answer: str) -> str | None:
+    if match := _NAME.match(question):
+        return f"{match.group(1)} is {answer}" if " is the " in question else f"{match.group(1)} was {answer}"
+    if match := _WHO_DID.match(question):
+        return f"{match.group(1)} {answer}"
+    if match := _WHO.match(question):
+        return f"{answer} {match.group(1)}"
+    if match := _WHEN_DID.match(question):
+        return f"{match.group(2)} {_placed(match.group(1), answer)}"
+    if match := _WHEN_IS.match(question):
+        word, verb, subject, participle = match.groups()
+        return f"{subject} {verb} {participle + ' ' if participle else ''}{_placed(word, answer)}"
+    if match := _HOW_MANY.match(question):
+        rest = match.group(1)
+        inverted = _AUXILIARY.match(rest)
+        if inverted:
+            return f"{inverted.group(2)} {answer} {inverted.group(1)}"
+        return (
+            f"there are {answer} {rest.removesuffix(' are there')}"
+            if rest.endswith(" are there")
+            else f"{answer} {rest}"
+        )
+    return None
+
+
+def _placed(word: str, answer: str) -> str:
+    if _PREPOSITION.match(answer):
+        return answer
+    day = bool(re.search(r"\d{1,2},? \d{4}", answer))
+    return f"{'on' if word == 'when' and day else 'in'} {answer}"
+
+
+def recase(text: str, passage: str) -> str:
+    """A text with the capitals that its words have in a passage, where they have them most of the time."""
+    forms: dict[str, Counter[str]] = {}
+    for word in re.findall(r"\w+", passage):
+        forms.setdefault(word.lower(), Counter())[word] += 1
+
+    def cased(match: re.Match[str]) -> str:
+        word = match.group()
+        found = forms.get(word.lower()) if word.islower() else None
+        return found.most_common(1)[0][0] if found else word
+
+    changed = re.sub(r"\w+", cased, text)
+    return changed[:1].upper() + changed[1:]
