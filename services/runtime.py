@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from pipelines.core.blobs import BlobStore, make_blobs
 from pipelines.core.encoders import Encoder, Heads
+from pipelines.core.encoders.cache import ModelCache
+from pipelines.core.encoders.spec import HEADS
 from pipelines.core.events import Emit, ignore
 from pipelines.core.models import ModelTiers, check
 from pipelines.core.settings import Role, Settings
@@ -33,11 +35,13 @@ from services.documents.reindex import Reindexer
 from services.documents.sweep import Sweeper
 from services.documents.sync import Syncs
 from services.documents.watch import IngestWatch
+from services.heads.versions import HeadStore
+from services.heads.watch import HeadWatch
 from services.loop import EventLoop
 from services.questions.asking import Asking
 from services.questions.batch import BatchAnswering
 from services.questions.recording import Recorder, RecordingRunner
-from services.questions.stages import Stages
+from services.questions.stages import HEADS_OF, Stages
 from services.telemetry.metrics import Metrics
 from services.work import Nudge, Work
 
@@ -157,6 +161,24 @@ class Runtime:
     def head_versions(self) -> HeadVersions:
         """Versions of the heads."""
         return HeadVersions(self.database)
+
+    @cached_property
+    def head_store(self) -> HeadStore:
+        """Files of versions of heads."""
+        return HeadStore(self.head_versions, self.blobs, ModelCache(self.settings.encoder.cache_dir))
+
+    @cached_property
+    def head_watch(self) -> HeadWatch:
+        """Keeps the heads that this process works with at the accepted versions."""
+        return self._closing(
+            HeadWatch(
+                self.settings.heads,
+                lambda: self.heads,
+                versions=lambda: self.head_versions,
+                store=lambda: self.head_store,
+                swapped=self.metrics.head_swapped,
+            )
+        )
 
     @cached_property
     def sources(self) -> Sources:
@@ -314,13 +336,13 @@ class Runtime:
     def warm_up(self) -> None:
         """Opens the index and loads what questions need, so that the first one is not slower than the next."""
         self.encoder.warm_up()
-        self.tiers.warm_up()
-        _ = self.answer_pipeline
+        self._ready_pipeline()
 
     def warm_up_roles(self, roles: Iterable[Role]) -> None:
         """Loads the models that a worker of these roles needs, and no other. Connects to nothing."""
         for role in roles:
             if role in ("plan", "prune", "cite"):
+                self.head_watch.follow(HEADS_OF[role])
                 self.stages.warm_up(role)
             elif role == "answers":
                 self.tiers.warm_up()
@@ -352,6 +374,8 @@ class Runtime:
     def _ready_pipeline(self) -> "Pipeline":
         with self._building:
             self.tiers.warm_up()
+            if not self._remote_stages:
+                self.head_watch.follow(HEADS)
         return self.answer_pipeline
 
     def search(self, text: str, *, limit: int = 10, filter: Filter | None = None) -> list[Hit]:

@@ -125,6 +125,7 @@ class Life:
         self._prepare()
         _ = self._runtime.database
         self._runtime.warm_up()
+        self._runtime.head_watch.start()
 
 
 def _context(runtime: Runtime, worker: EmbeddedWorker | None, nudge: Nudge) -> Context:

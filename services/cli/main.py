@@ -17,6 +17,7 @@ from services.cli import (
     doctor,
     documents,
     evaluate,
+    heads,
     ingest,
     keys,
     migrate,
@@ -24,6 +25,7 @@ from services.cli import (
     search,
     serve,
     sync,
+    traces,
     worker,
 )
 from services.cli.context import GlobalOptions, installed_version
@@ -47,6 +49,8 @@ app.command("reindex")(reindex.reindex)
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
 app.command("migrate")(migrate.migrate)
+app.add_typer(traces.app)
+app.add_typer(heads.app)
 app.add_typer(config.app)
 app.command("doctor")(doctor.doctor)
 app.command("evaluate")(evaluate.evaluate)

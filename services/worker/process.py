@@ -58,6 +58,7 @@ class _Process:
         with self._signals():
             try:
                 self._runtime.warm_up_roles(self._roles)
+                self._runtime.head_watch.start()
                 celery = self._start()
                 logger.info("works as %s", ", ".join(self._roles))
                 celery.run()

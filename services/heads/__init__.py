@@ -1,0 +1,1 @@
+"""Versions of heads: stored, fetched, checked, and put to work in every process without a restart."""
