@@ -23,7 +23,6 @@ class Figure(Value):
     """One measure of one system.
 
     Attributes:
-        measure: Higher is better, but for what `LOWER_IS_BETTER` names.
         group: `ALL`, or a part of the items.
         n: Items.
         value: `None` where there was nothing to measure, or a price is unknown.
@@ -41,9 +40,6 @@ class Figure(Value):
     paired: Paired | None = None
 
 
-LOWER_IS_BETTER = frozenset({"AURC", "abstained at 90 % coverage"})
-
-
 def mean_figures(
     measure: str,
     values: Mapping[str, Sequence[float]],
@@ -51,9 +47,14 @@ def mean_figures(
     baselines: Collection[str],
     seed: int,
     group: str = ALL,
+    lower: bool = False,
 ) -> tuple[Figure, ...]:
-    """A figure a system that is the mean of its items' values, all over the same items in the same order."""
-    best = _best(measure, {name: mean(each) for name, each in values.items() if name in baselines})
+    """A figure a system that is the mean of its items' values, all over the same items in the same order.
+
+    Args:
+        lower: Less is better.
+    """
+    best = _best({name: mean(each) for name, each in values.items() if name in baselines}, lower)
     return tuple(
         Figure(
             measure=measure,
@@ -77,6 +78,7 @@ def statistic_figures(
     baselines: Collection[str],
     seed: int,
     group: str = ALL,
+    lower: bool = False,
 ) -> tuple[Figure, ...]:
     """The same for a measure that is no mean: an area, a balanced accuracy.
 
@@ -85,7 +87,7 @@ def statistic_figures(
     """
     everything = np.arange(n)
     whole = {name: statistic(everything) for name, statistic in statistics.items()}
-    best = _best(measure, {name: value for name, value in whole.items() if name in baselines})
+    best = _best({name: value for name, value in whole.items() if name in baselines}, lower)
     return tuple(
         Figure(
             measure=measure,
@@ -108,7 +110,7 @@ def _paired(first: Statistic, second: Statistic, n: int, seed: int) -> Paired:
     return Paired(difference=difference(np.arange(n)), interval=statistic_interval(difference, n, seed))
 
 
-def _best(measure: str, values: Mapping[str, float]) -> str:
+def _best(values: Mapping[str, float], lower: bool) -> str:
     """The best baseline, the first where several are; none without a baseline."""
-    choose: Callable[..., str] = min if measure in LOWER_IS_BETTER else max
+    choose: Callable[..., str] = min if lower else max
     return choose(values, key=lambda name: values[name]) if values else ""

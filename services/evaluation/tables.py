@@ -20,23 +20,24 @@ def figures_of(
     for group in [*(groups if len(groups) > 1 else ()), ALL]:
         inside = [item for item in items if group in (ALL, item.group)]
         for measure in measures:
-            figures += _of_measure(inside, measure.name, group, baselines, seed)
+            figures += _of_measure(inside, measure, group, baselines, seed)
     return tuple(figures)
 
 
 def _of_measure(
-    items: Sequence[ScoredItem], measure: str, group: str, baselines: Collection[str], seed: int
+    items: Sequence[ScoredItem], measure: Measure, group: str, baselines: Collection[str], seed: int
 ) -> Sequence[Figure]:
+    name, lower = measure.name, measure.better == "lower"
     values: dict[str, dict[str, float]] = {}
     for item in items:
         of_system = values.setdefault(item.system, {})
-        if (score := item.scores.get(measure)) is not None:
+        if (score := item.scores.get(name)) is not None:
             of_system[item.id] = score
-    percentile = {"p50": 0.5, "p95": 0.95}.get(measure.split(maxsplit=1)[0])
+    percentile = {"p50": 0.5, "p95": 0.95}.get(name.split(maxsplit=1)[0])
     if percentile is None and len({tuple(each) for each in values.values()}) == 1 and all(values.values()):
-        columns = {name: list(each.values()) for name, each in values.items()}
-        return mean_figures(measure, columns, baselines=baselines, seed=seed, group=group)
-    return [_figure(measure, system, group, list(each.values()), percentile, seed) for system, each in values.items()]
+        columns = {system: list(each.values()) for system, each in values.items()}
+        return mean_figures(name, columns, baselines=baselines, seed=seed, group=group, lower=lower)
+    return [_figure(name, system, group, list(each.values()), percentile, seed) for system, each in values.items()]
 
 
 def _figure(measure: str, system: str, group: str, values: list[float], percentile: float | None, seed: int) -> Figure:
