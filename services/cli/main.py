@@ -26,6 +26,7 @@ from services.cli import (
     serve,
     sync,
     traces,
+    train,
     worker,
 )
 from services.cli.context import GlobalOptions, installed_version
@@ -50,6 +51,7 @@ app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
 app.command("migrate")(migrate.migrate)
 app.add_typer(traces.app)
+app.command("train")(train.train)
 app.add_typer(heads.app)
 app.add_typer(config.app)
 app.command("doctor")(doctor.doctor)
