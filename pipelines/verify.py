@@ -143,7 +143,7 @@ def _places(check: Check, cosines: Row) -> list[tuple[int, ...]]:
         if joined and words > JOINED_WORDS:
             break
         joined.append(place)
-    found = [(place,) for place in alone]
+    found: list[tuple[int, ...]] = [(place,) for place in alone]
     return [*found, tuple(sorted(joined))] if len(joined) > 1 else found
 
 

@@ -1,7 +1,7 @@
 """Claims made from the text of corpora: true ones said otherwise, false ones, and ones that stand elsewhere."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -20,6 +20,9 @@ MERGED = 0.3
 """Share of claims that state what two sentences state."""
 SAME_FACT = 0.75
 """A sentence with so many of a claim's terms may state the same: it is no example of one that does not."""
+
+SAID_IN_PART = 0.9
+"""A text with so many of a claim's terms may state all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def _of_sentence(text: Text, at: int, other: Text, chance: random.Random) -> Ite
     if more and chance.random() < MERGED:
         needed.append(chance.choice(more))
         also = rephrase(sentences[needed[1]], text.title, chance, 2)
-        claim, said = (merge(*chance.sample((each, also), 2), chance) if each else None for each in (claim, said))
+        claim, said = _merged(claim, also, chance), _merged(said, also, chance) if said else None
 
     def example(first: str, second: str, label: float, kind: str) -> Example:
         return Example(
@@ -90,7 +93,11 @@ def _of_sentence(text: Text, at: int, other: Text, chance: random.Random) -> Ite
     if said and said != claim:
         yield example(said, second, CONTRADICTS, "changed")
     if len(needed) > 1:
-        yield example(claim, readings(claim, sentences, chance.sample(needed, 1), chance, 1)[0], NEITHER, "partial")
+        gone, kept = chance.sample(needed, 2)
+        rest = [each for place, each in enumerate(sentences) if place != gone]
+        part = readings(claim, rest, [kept - (kept > gone)], chance, 1)[0]
+        if coverage(claim, part) < SAID_IN_PART:
+            yield example(claim, part, NEITHER, "partial")
         return
     yield from (
         example(first, unsaid, NEITHER, kind)
@@ -108,13 +115,12 @@ def _unsaid(
     way = chance.random()
     if way < 0.35 and near:
         wide = readings(claim, near, [0], chance, 1)[0]
-        return (claim, wide, "near_miss") if coverage(claim, wide) < 0.9 else ("", "", "")
+        return (claim, wide, "near_miss") if coverage(claim, wide) < SAID_IN_PART else ("", "", "")
     if way < 0.65:
         # Half of what is claimed stands elsewhere.
         away = [each for each in (rest or other.sentences) if each not in second and _tells(each)]
         if away:
-            parts = [claim, rephrase(chance.choice(away), "", chance, 2)]
-            return merge(*chance.sample(parts, 2), chance), second, "partial"
+            return _merged(claim, rephrase(chance.choice(away), "", chance, 2), chance), second, "partial"
     if way < 0.9:
         # The source says less than the claim does.
         short = rephrase(sentences[at], "", chance, 2)
@@ -124,16 +130,21 @@ def _unsaid(
     return (claim, readings(claim, away, [0], chance, 1)[0], "elsewhere") if away else ("", "", "")
 
 
+def _merged(one: str, other: str, chance: random.Random) -> str:
+    first, second = chance.sample((one, other), 2)
+    return merge(first, second, chance)
+
+
 def corrupt(claim: str, names: Sequence[str], chance: random.Random) -> str | None:
     """A claim that says something else: another number, another name or the opposite; `None` where none can be had."""
     seed = str(chance.random())
-    ways = [
+    ways: tuple[Callable[[], str | None], ...] = (
         lambda: swap_number(claim, seed),
         lambda: swap_name(claim, seed, names),
         lambda: negate(claim, seed),
-    ]
+    )
     for way in chance.sample(ways, len(ways)):
-        changed: str | None = way()
+        changed = way()
         if changed and changed != claim:
             return changed
     return None

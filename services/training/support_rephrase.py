@@ -29,7 +29,7 @@ _VERBS = re.compile(
 )
 _PASSIVE = re.compile(
     r"^((?:The|A|An|It|[A-Z])[^,;()]{2,80}?)\s(?:is|was|were|are)\s(\w+ed|written|built|made|won|led|held|sung|led|held)"
-    r"\sby\s((?:the\s)?[A-Z][\w'’.-]*(?:\s(?:of\s|the\s)?[A-Z][\w'’.-]*){0,4})([,.\s].*)?$"
+    r"\sby\s((?:the\s)?[A-Z][\w'’-]*(?:\s(?:of\s|the\s)?[A-Z][\w'’-]*){0,4})([,.\s].*)?$"
 )
 _PAST = {"written": "wrote", "sung": "sang"}
 _ACTIVE = re.compile(
@@ -48,6 +48,7 @@ _DATE = re.compile(
 _DATE_US = re.compile(
     r"\b(January|February|March|April|May|June|July|August|September|October|November|December)\s(\d{1,2}),\s(\d{4})\b"
 )
+_PERCENT = re.compile(r"(?<=\d)\s?%")
 _DIGIT_WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
 _DIGIT = re.compile(
     r"(?<![\d.,:/-])(\d|1[0-2])(?=\s(?!January|February|March|April|May|June|July|August|Sept|Octo|Nov|Dec|million|billion|percent|%)[a-z]{3,})"
@@ -122,7 +123,7 @@ def drop_aside(text: str, chance: random.Random) -> str | None:
 
 
 def move_lead(text: str, chance: random.Random) -> str | None:
-    """`In 1995, X did Y.` and `X did Y in 1995.`"""
+    """What comes first goes last, or the other way round: `In 1995, X did Y` and `X did Y in 1995`."""
     lead = _LEAD.match(text)
     if lead:
         when, rest = lead.groups()
@@ -156,7 +157,7 @@ def one_clause(text: str, chance: random.Random) -> str | None:
 
 
 def turn_passive(text: str, chance: random.Random) -> str | None:
-    """`X was directed by Y.` is `Y directed X.`"""
+    """`X was directed by Y` becomes `Y directed X`."""
     passive = _PASSIVE.match(text)
     if not passive:
         return None
@@ -167,7 +168,7 @@ def turn_passive(text: str, chance: random.Random) -> str | None:
 
 
 def turn_active(text: str, chance: random.Random) -> str | None:
-    """`Y directed X in 1990.` is `X was directed by Y in 1990.`"""
+    """`Y directed X in 1990` becomes `X was directed by Y in 1990`."""
     active = _ACTIVE.match(text)
     if not active:
         return None
@@ -183,10 +184,8 @@ def other_numbers(text: str, chance: random.Random) -> str | None:
         changed = _DIGIT.sub(lambda match: _DIGIT_WORDS[int(match.group())], changed)
     else:
         changed = _SMALL.sub(lambda match: str(_DIGIT_WORDS.index(match.group())), changed)
-    if "percent" in changed:
-        changed = changed.replace(" percent", "%")
-    else:
-        changed = re.sub(r"(?<=\d)\s?%", " percent", changed)
+    percent = " percent"
+    changed = changed.replace(percent, "%") if percent in changed else _PERCENT.sub(percent, changed)
     return changed if changed != text else None
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Callable
 
 _WHO = re.compile(r"^(?:who|what|which \w+)\s((?!did|does|do|has\s\w+\s\w+ed|is\sthe\sname)[a-z]+\s.+)$")
 _WHO_DID = re.compile(r"^(?:who|what|which \w+)\s(?:did|does|do)\s(.+)$")
@@ -11,7 +12,7 @@ _WHEN_IS = re.compile(
 )
 _HOW_MANY = re.compile(r"^how many\s(.+)$")
 _AUXILIARY = re.compile(r"^(\w+(?:\s\w+)?)\s(?:did|does|do)\s(.+)$")
-_NAME = re.compile(r"^(?:what|who)(?:'s| is| was) (the .+)$")
+_NAME = re.compile(r"^(?:what|who)('s| is| was) (the .+)$")
 _PREPOSITION = re.compile(r"^(?:in|on|at|during|from|by|since|until|around|after|before|between|the)\b", re.I)
 
 
@@ -25,28 +26,24 @@ def state(question: str, answer: str) -> str | None:
 
 
 def _stated(question: str, answer: str) -> str | None:
-    if match := _NAME.match(question):
-        return f"{match.group(1)} is {answer}" if " is the " in question else f"{match.group(1)} was {answer}"
-    if match := _WHO_DID.match(question):
-        return f"{match.group(1)} {answer}"
-    if match := _WHO.match(question):
-        return f"{answer} {match.group(1)}"
-    if match := _WHEN_DID.match(question):
-        return f"{match.group(2)} {_placed(match.group(1), answer)}"
-    if match := _WHEN_IS.match(question):
-        word, verb, subject, participle = match.groups()
-        return f"{subject} {verb} {participle + ' ' if participle else ''}{_placed(word, answer)}"
-    if match := _HOW_MANY.match(question):
-        rest = match.group(1)
-        inverted = _AUXILIARY.match(rest)
-        if inverted:
-            return f"{inverted.group(2)} {answer} {inverted.group(1)}"
-        return (
-            f"there are {answer} {rest.removesuffix(' are there')}"
-            if rest.endswith(" are there")
-            else f"{answer} {rest}"
-        )
+    for pattern, build in _FORMS:
+        if match := pattern.match(question):
+            return build(match, answer)
     return None
+
+
+def _when_is(match: re.Match[str], answer: str) -> str:
+    word, verb, subject, participle = match.groups()
+    return f"{subject} {verb} {participle + ' ' if participle else ''}{_placed(word, answer)}"
+
+
+def _how_many(match: re.Match[str], answer: str) -> str:
+    rest = match.group(1)
+    if inverted := _AUXILIARY.match(rest):
+        return f"{inverted.group(2)} {answer} {inverted.group(1)}"
+    return (
+        f"there are {answer} {rest.removesuffix(' are there')}" if rest.endswith(" are there") else f"{answer} {rest}"
+    )
 
 
 def _placed(word: str, answer: str) -> str:
@@ -56,10 +53,20 @@ def _placed(word: str, answer: str) -> str:
     return f"{'on' if word == 'when' and day else 'in'} {answer}"
 
 
+_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str], str]], ...] = (
+    (_NAME, lambda match, answer: f"{match[2]} {'was' if match[1].strip() == 'was' else 'is'} {answer}"),
+    (_WHO_DID, lambda match, answer: f"{match[1]} {answer}"),
+    (_WHO, lambda match, answer: f"{answer} {match[1]}"),
+    (_WHEN_DID, lambda match, answer: f"{match[2]} {_placed(match[1], answer)}"),
+    (_WHEN_IS, _when_is),
+    (_HOW_MANY, _how_many),
+)
+
+
 def recase(text: str, passage: str) -> str:
     """A text with the capitals that its words have in a passage, where they have them most of the time."""
     forms: dict[str, Counter[str]] = {}
-    for word in re.findall(r"\w+", passage):
+    for word in sorted(re.findall(r"\w+", passage), key=str.islower, reverse=True):  # the first of equals counts
         forms.setdefault(word.lower(), Counter())[word] += 1
 
     def cased(match: re.Match[str]) -> str:
