@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli import context
+from services.cli.report import Html, Markdown, check_writable, write_reports
 
 if TYPE_CHECKING:
     from services.evaluation.result import Result, TaskResult
+
+
+WIDE = 9
+"""Columns beyond which a table of few systems is turned."""
 
 
 def evaluate(
@@ -38,27 +43,24 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the result, with its provenance.")
     ] = None,
+    html: Html = None,
+    markdown: Markdown = None,
 ) -> None:
     """Measure the stages on a set, beside baselines from the same run."""
     from services.cli.progress import progress
     from services.evaluation.run import Request, evaluate
 
-    _check_writable("--json", json_file)
+    check_writable({"--json": json_file, "--html": html, "--markdown": markdown})
     request = Request(set_, data, split, limit=limit, work_dir=work_dir, task=task)
     result = evaluate(request, context.settings(ctx), progress)
     if json_file:
         json_file.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    _show(result)
+    write_reports([result], html, markdown)
+    show(result)
 
 
-def _check_writable(option: str, file: Path | None) -> None:
-    from pipelines.core.errors import InvalidRequestError
-
-    if file and (file.is_dir() or not file.parent.is_dir()):
-        raise InvalidRequestError(f"{option}: {file} cannot be written: its folder is missing, or it is one itself.")
-
-
-def _show(result: "Result") -> None:
+def show(result: "Result") -> None:
+    """Writes the tables of a result to the terminal."""
     from services.cli.render import console, line
 
     commit = result.provenance["commit"] or "no checkout"
@@ -82,7 +84,14 @@ def _show_task(task: "TaskResult") -> None:
 
     line(f"{task.task}: {task.about}", "bold")
     headings, rows = pivot(task)
-    made = table(*headings, right=headings[2:])
+    if len(headings) > WIDE and len(rows) < len(headings):  # one system or two: a line a measure
+        headings, rows = (
+            [task.task, *(" ".join(row[:2]) for row in rows)],
+            list(zip(headings[2:], *(row[2:] for row in rows), strict=True)),
+        )
+        made = table(*headings, right=headings[1:])
+    else:
+        made = table(*headings, right=headings[2:])
     for row in rows:
         add_row(made, *row)
     console().print(made)

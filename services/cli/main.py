@@ -22,6 +22,7 @@ from services.cli import (
     keys,
     migrate,
     reindex,
+    report,
     search,
     serve,
     sync,
@@ -56,6 +57,8 @@ app.add_typer(heads.app)
 app.add_typer(config.app)
 app.command("doctor")(doctor.doctor)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(report.compare)
+app.command("report")(report.report)
 
 
 def _version(wanted: bool) -> None:

@@ -181,7 +181,7 @@ def described(settings: Settings, tiers: Tiers) -> tuple[str, ...]:
             notes.append(f"The {role} model is `{name}` ({entries[name]}).")
         else:
             notes.append(
-                f"No {role} language model is configured: in its place, sentences were quoted as they stand. Its tokens "
+                f"No {role} language model is configured: in its place, sentences were quoted as they stand. Tokens "
                 "are estimated: the prompt that it would be sent and the quoted answer. Quality says nothing of it."
             )
     if tiers.declared:

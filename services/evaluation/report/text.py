@@ -42,6 +42,11 @@ def cell(figure: Figure | None, unit: Unit) -> str:
     return f"{value} ({low}–{high})"
 
 
+def signed(value: float, unit: Unit) -> str:
+    """A difference with its sign."""
+    return f"{'+' if value >= 0 else '−'}{number(abs(value), unit)}"
+
+
 def number(value: float, unit: Unit) -> str:
     """A value with the digits that its unit needs."""
     match unit:

@@ -1,0 +1,164 @@
+"""Results as one page that needs nothing else: style and plots stand in it, and no script."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from services.evaluation.figures import ALL, Figure
+from services.evaluation.report.markdown import origin
+from services.evaluation.report.svg import draw
+from services.evaluation.report.text import NOTHING, measures_of, number, signed
+from services.evaluation.result import Measure, Result, TaskResult
+
+COLOURS = 8
+"""Series beyond so many take the colours from the first again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A figure as the page shows it.
+
+    Attributes:
+        low, value, high: Places on a track of 0 to 100; `None` where the unit has no ends.
+        verdict: `better` or `worse` than the baseline where the paired interval leaves out 0.
+    """
+
+    text: str
+    interval: str = ""
+    low: float | None = None
+    value: float | None = None
+    high: float | None = None
+    best: bool = False
+    delta: str = ""
+    verdict: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One system; `own` where it is the product and no baseline."""
+
+    system: str
+    own: bool
+    cells: tuple[Cell, ...]
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One group of questions."""
+
+    group: str
+    headings: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A plot and the names of its curves."""
+
+    title: str
+    svg: Markup
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One task of one result: the table that is read first, plots, then everything."""
+
+    task: TaskResult
+    headline: Table
+    drawings: tuple[Drawing, ...]
+    details: tuple[Table, ...]
+
+
+def page(results: Sequence[Result]) -> str:
+    """The whole page as HTML."""
+    environment = Environment(
+        loader=PackageLoader("services.evaluation.report", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    style = files("services.evaluation.report").joinpath("page.css").read_text(encoding="utf-8")
+    parts = [(result, origin(result), [_section(task) for task in result.tasks.values()]) for result in results]
+    return environment.get_template("page.html.j2").render(parts=parts, style=Markup(style))  # noqa: S704  # our own
+
+
+def _section(task: TaskResult) -> Section:
+    groups = list(dict.fromkeys(each.group for each in task.figures))
+    first = ALL if ALL in groups else next(iter(groups), ALL)
+    headline, everything = measures_of(task, headline=True), measures_of(task)
+    more = [group for group in groups if group != first or len(everything) > len(headline)]
+    return Section(
+        task=task,
+        headline=_table(task, first, headline),
+        drawings=tuple(
+            Drawing(plot.title, Markup(draw(plot)), tuple(series.name for series in plot.series))  # noqa: S704  # escaped
+            for plot in task.plots
+            if plot.series
+        ),
+        details=tuple(_table(task, group, everything) for group in more),
+    )
+
+
+def _table(task: TaskResult, group: str, measures: Sequence[Measure]) -> Table:
+    figures = {(each.system, each.measure): each for each in task.figures if each.group == group}
+    systems = list(dict.fromkeys(system for system, _ in figures))
+    shown = [each for each in measures if any((system, each.name) in figures for system in systems)]
+    baselines = {each.against for each in task.figures if each.against}
+    best = {
+        measure.name: _best(measure, [figures.get((system, measure.name)) for system in systems]) for measure in shown
+    }
+    rows = []
+    for system in systems:
+        of_system = [figures.get((system, measure.name)) for measure in shown]
+        cells = tuple(_cell(each, measure, best[measure.name]) for each, measure in zip(of_system, shown, strict=True))
+        own = any(each is not None and each.paired is not None for each in of_system) and system not in baselines
+        rows.append(
+            TableRow(system, own or len(systems) == 1, cells, max((each.n for each in of_system if each), default=0))
+        )
+    return Table(group, tuple(measure.name for measure in shown), tuple(rows))
+
+
+def _best(measure: Measure, figures: Sequence[Figure | None]) -> float | None:
+    values = [each.value for each in figures if each is not None and each.value is not None]
+    if len(values) < 2 or not measure.better or min(values) == max(values):
+        return None
+    return max(values) if measure.better == "higher" else min(values)
+
+
+def _cell(figure: Figure | None, measure: Measure, best: float | None) -> Cell:
+    if figure is None or figure.value is None:
+        return Cell(NOTHING)
+    unit, value = measure.unit, figure.value
+    interval, low, high = "", None, None
+    if figure.interval and unit in ("share", "number", "usd"):
+        interval = "–".join(number(bound, unit) for bound in figure.interval)
+        low, high = (100 * bound for bound in figure.interval)
+    track = unit == "share" and low is not None
+    return Cell(
+        text=number(value, unit),
+        interval=interval,
+        low=low if track else None,
+        value=100 * value if track else None,
+        high=high if track else None,
+        best=value == best,
+        delta=_delta(figure, measure),
+        verdict=_verdict(figure, measure),
+    )
+
+
+def _delta(figure: Figure, measure: Measure) -> str:
+    """The paired difference to the baseline."""
+    if figure.paired is None or not measure.better:
+        return ""
+    return f"{signed(figure.paired.difference, measure.unit)} against {figure.against}"
+
+
+def _verdict(figure: Figure, measure: Measure) -> str:
+    if figure.paired is None or not measure.better:
+        return ""
+    low, high = figure.paired.interval
+    if low <= 0 <= high:
+        return ""
+    return "better" if (low > 0) == (measure.better == "higher") else "worse"
