@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from pipelines.core.errors import InvalidRequestError
+from services.evaluation.abstention import measure_abstention
 from services.evaluation.answers import measure_answers, measure_removal
 from services.evaluation.context import Context
 from services.evaluation.path import measure_path
@@ -45,6 +46,8 @@ TASKS = (
     Task("path", measure_path, ("nq_gold", "mtrag_un", "sec10q", "quotesum")),
     Task("removal", measure_removal, ("nq_gold",)),
     Task("pruning", measure_pruning, ("multihop_wiki", "clapnq"), needs_index=False),
+    Task("abstention", measure_abstention, ("nq_gold",)),
+    Task("abstention", measure_abstention, ("clapnq",), needs_index=False),
 )
 
 
