@@ -23,15 +23,20 @@ _POINTS_BACK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ScoredHit:
-    """A passage with its sentences' scores."""
+    """A passage with its sentences' scores.
+
+    Attributes:
+        relevance: Of the passage as a whole, where that was judged by itself.
+    """
 
     hit: Hit
     scores: tuple[float, ...]
+    relevance: float | None = None
 
     @property
     def score(self) -> float:
-        """The best of its sentences' scores, 0 where it has none."""
-        return max(self.scores, default=0.0)
+        """What passages are ranked by: their relevance, else the best of their sentences' scores, 0 without any."""
+        return max(self.scores, default=0.0) if self.relevance is None else self.relevance
 
 
 def fit_evidence(
@@ -40,12 +45,14 @@ def fit_evidence(
     sufficiency: float,
     *,
     relative: float = MIN_RELATIVE_SCORE,
+    least: float | None = None,
     hits: Sequence[Hit] = (),
 ) -> Evidence:
     """Keeps the best sentences of the best passages until the budget is full; never nothing where there was something.
 
     Args:
         relative: Sentences below this share of the best score are left out.
+        least: Sentences below this score are left out instead, except the best one.
         hits: All hits, where `candidates` are not all of them.
     """
     hits = hits or [candidate.hit for candidate in candidates]
@@ -54,7 +61,8 @@ def fit_evidence(
     kept: dict[int, list[int]] = {}
     seen: set[str] = set()
     budget = settings.budget_tokens
-    floor = ranked[0].score * relative if ranked else 0.0
+    best = max((score for candidate in ranked for score in candidate.scores), default=0.0)
+    floor = best * relative if least is None else min(best, least)
     order = sorted(
         ((score, rank, index) for rank, candidate in enumerate(ranked) for index, score in enumerate(candidate.scores)),
         key=lambda each: (-each[0], each[1], each[2]),

@@ -9,7 +9,7 @@ import numpy as np
 from haystack import component
 from pydantic import BaseModel, Field, JsonValue
 
-from pipelines.core.encoders import Encoder
+from pipelines.core.encoders import Encoder, Heads
 from pipelines.core.errors import ModelError
 from pipelines.core.events import EvidenceEvent
 from pipelines.core.models import Message, ModelTiers
@@ -20,6 +20,7 @@ from pipelines.core.sync import run_sync
 from pipelines.core.tasks import PruneResult, PruneTask, Runner
 from pipelines.core.types import Evidence, Hit, Passage, Question, StageReceipt, Usage
 from pipelines.evidence import CHOSEN, ScoredHit, fit_evidence
+from pipelines.reading import KEEP, MIN_PROBABILITY, read_hits
 from pipelines.relevance import Relevance, list_candidates
 from pipelines.sufficiency import Features, best_passage_coverage, estimate_sufficiency
 
@@ -49,44 +50,51 @@ class Scored:
 
     Attributes:
         hits: In the order of the task's, each with one score a sentence.
+        model: What scored them, as receipts name it.
+        least: Score below which a sentence is left out; `None` for a share of the best one's.
     """
 
     hits: tuple[ScoredHit, ...]
     sufficiency: float
     usage: Usage
+    model: str
+    least: float | None = None
 
 
 class EncoderPruner:
-    """The in-process way: sentences are scored against the question, all passages' in one batch."""
+    """The in-process way: the head `evidence` reads the question with each passage, once.
+
+    Words and the encoder's vectors have their say beside it, and decide alone where there is no such head.
+    """
 
     tier = "encoder"
 
-    def __init__(self, encoder: Encoder, settings: PruneSettings) -> None:
-        self._encoder, self._settings = encoder, settings
+    def __init__(self, encoder: Encoder, settings: PruneSettings, heads: Heads | None = None) -> None:
+        self._encoder, self._settings, self._heads = encoder, settings, heads
 
     async def __call__(self, task: PruneTask) -> PruneResult:
         """Scores in a thread; when that outlasts the stage's time, retrieval order alone decides."""
         timeout_s = task.in_process_s(self._settings.timeout_s)
         watch = Stopwatch()
         try:
-            evidence, usage = await asyncio.wait_for(asyncio.to_thread(self.select, task), timeout_s)
+            evidence, scored = await asyncio.wait_for(asyncio.to_thread(self.select, task), timeout_s)
         except TimeoutError:
-            evidence, usage = self.by_rank(task), Usage()
-            return self._result(evidence, usage, watch, fallback=f"scoring outlasted {timeout_s:.1f} s")
-        return self._result(evidence, usage, watch)
+            nothing = Scored((), 0.0, Usage(), self._encoder.name)
+            return self._result(self.by_rank(task), nothing, watch, fallback=f"scoring outlasted {timeout_s:.1f} s")
+        return self._result(evidence, scored, watch)
 
-    def _result(self, evidence: Evidence, usage: Usage, watch: Stopwatch, fallback: str = "") -> PruneResult:
+    def _result(self, evidence: Evidence, scored: Scored, watch: Stopwatch, fallback: str = "") -> PruneResult:
         receipt = StageReceipt(
-            stage="prune", tier=self.tier, model=self._encoder.name, usage=usage, ms=watch.ms, fallback=fallback
+            stage="prune", tier=self.tier, model=scored.model, usage=scored.usage, ms=watch.ms, fallback=fallback
         )
         return PruneResult(evidence=evidence, receipt=receipt)
 
-    def select(self, task: PruneTask) -> tuple[Evidence, Usage]:
-        """The evidence by sentence scores, and what scoring took."""
+    def select(self, task: PruneTask) -> tuple[Evidence, Scored]:
+        """The evidence by sentence scores, and these."""
         scored = self.score(task)
         if not scored.hits:
-            return Evidence(), scored.usage
-        return fit_evidence(scored.hits, self._settings, scored.sufficiency), scored.usage
+            return Evidence(), scored
+        return fit_evidence(scored.hits, self._settings, scored.sufficiency, least=scored.least), scored
 
     def score(self, task: PruneTask) -> Scored:
         """The scores of all sentences of all hits, before any is left out.
@@ -95,7 +103,7 @@ class EncoderPruner:
         """
         candidates = list_candidates(task.hits)
         if not candidates:
-            return Scored((), 0.0, Usage())
+            return Scored((), 0.0, Usage(), self._encoder.name)
         questions = list(dict.fromkeys((task.question, task.asked)))
         measures = [Relevance(question, candidates) for question in questions]
         encode = sorted({at for measure in measures for at in measure.to_encode()})
@@ -117,8 +125,16 @@ class EncoderPruner:
         by_passage: dict[int, list[float]] = defaultdict(list)
         for candidate, score in zip(candidates, scores.tolist(), strict=True):
             by_passage[candidate.rank].append(score)
-        scored = tuple(ScoredHit(hit, tuple(by_passage[rank])) for rank, hit in enumerate(task.hits, 1))
-        return Scored(scored, sufficiency, embedded.usage)
+        words = [tuple(by_passage[rank]) for rank in range(1, len(task.hits) + 1)]
+        head = self._heads.get("evidence") if self._heads else None
+        if head is None:
+            scored = tuple(ScoredHit(hit, each) for hit, each in zip(task.hits, words, strict=True))
+            return Scored(scored, sufficiency, embedded.usage, self._encoder.name)
+        reading = read_hits(head, task.question, task.hits, words)
+        read = zip(task.hits, reading.sentences, reading.passages, strict=True)
+        scored = tuple(ScoredHit(hit, each, relevance) for hit, each, relevance in read)
+        usage = embedded.usage + reading.usage
+        return Scored(scored, sufficiency, usage, head.name, head.spec.calibration.get(KEEP, MIN_PROBABILITY))
 
     def by_rank(self, task: PruneTask) -> Evidence:
         """The evidence by retrieval order: whole passages until the budget is full."""

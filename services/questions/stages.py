@@ -112,9 +112,13 @@ class Stages:
         settings = self._settings
         return (
             ContextPlanner(settings.plan),
-            EncoderPruner(self._encoder_of("prune"), settings.prune),
+            EncoderPruner(self._encoder_of("prune"), settings.prune, self._heads_of("prune")),
             EncoderCiter(self._encoder_of("cite"), settings.cite, self._heads()),
         )
+
+    def _heads_of(self, stage: StageName) -> Heads | None:
+        """The heads of a stage; none where it names an encoder of its own."""
+        return self._heads() if self._encoder_of(stage) is self._encoder() else None
 
     def _encoder_of(self, stage: StageName) -> Encoder:
         """The encoder of a stage: the index's own unless the stage names another `encoder/MODEL`."""

@@ -1,0 +1,162 @@
+"""What the head `evidence` says of hits, put together with what words, vectors and ranks say.
+
+The head reads the question with one passage. That a passage tells of what another one names, it cannot see: such links
+between passages are looked up afterwards, from what it thinks of the sentence that names the title.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.core.encoders import Head, Pair
+from pipelines.core.types import Hit, Usage
+
+Matrix = NDArray[np.float64]
+
+SENTENCE_FEATURES = ("bias", "sentence", "passage", "words", "first", "titled", "linked", "linked_first")
+"""What a sentence's probability is made of: its logit, its passage's, its score by words and vectors, whether it is the
+first, whether the question names its title; the probability of the best sentence elsewhere that names its title, and
+the same for a first sentence."""
+PASSAGE_FEATURES = ("bias", "passage", "best", "words", "fused", "rank")
+"""What a passage's probability is made of: its logit, the highest of its sentences', their highest score by words and
+vectors, its score in the retrieval as a share of the best one's, one over its rank."""
+KEEP = "keep"
+"""Calibration: the probability from which a sentence is kept."""
+MIN_PROBABILITY = 0.05
+"""The same for a head that was not calibrated."""
+MIN_TITLE_CHARS = 4
+"""Shorter titles are named by chance."""
+
+_NOTE = re.compile(r"\s*\([^)]*\)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Probabilities, 0 to 1, that hits help to answer.
+
+    Attributes:
+        passages: One a hit.
+        sentences: For each hit one a sentence.
+    """
+
+    passages: tuple[float, ...]
+    sentences: tuple[tuple[float, ...], ...]
+    usage: Usage
+
+
+def read_hits(head: Head, question: str, hits: Sequence[Hit], words: Sequence[Sequence[float]]) -> Reading:
+    """Reads the question with every hit, all of them in one call of the head.
+
+    Args:
+        words: For each hit its sentences' scores by words and vectors, 0 to 1.
+    """
+    scores = head.score([evidence_pair(question, hit) for hit in hits])
+    weights = head.spec.calibration
+    logits = Logits(scores.pairs[:, 0], tuple(each[:, 0] for each in scores.spans))
+    first = sentence_features(question, hits, logits, words, linked=None)
+    alone = _probability(first, weighted(weights, "alone", SENTENCE_FEATURES))
+    both = sentence_features(question, hits, logits, words, linked=links(hits, _by_hit(alone, hits)))
+    sentences = _by_hit(_probability(both, weighted(weights, "sentence", SENTENCE_FEATURES)), hits)
+    passages = _probability(passage_features(hits, logits, words), weighted(weights, "passage", PASSAGE_FEATURES))
+    return Reading(tuple(passages.tolist()), tuple(tuple(each.tolist()) for each in sentences), scores.usage)
+
+
+@dataclass(frozen=True, slots=True)
+class Logits:
+    """What the head gave: one a hit, and for each hit one a sentence."""
+
+    passages: NDArray[np.float32]
+    sentences: tuple[NDArray[np.float32], ...]
+
+
+def evidence_pair(question: str, hit: Hit) -> Pair:
+    """What the head reads of a hit."""
+    passage = hit.passage
+    spans = tuple((each.start - passage.start, each.end - passage.start) for each in passage.sentences)
+    return Pair(question, passage.text, passage.context, spans)
+
+
+def sentence_features(
+    question: str,
+    hits: Sequence[Hit],
+    logits: Logits,
+    words: Sequence[Sequence[float]],
+    *,
+    linked: Sequence[float] | None,
+) -> Matrix:
+    """`SENTENCE_FEATURES` of all sentences of all hits, `(n, 8)`.
+
+    Args:
+        linked: Of each hit; see `links`. `None` for none.
+    """
+    rows = []
+    for at, hit in enumerate(hits):
+        titled = float(_names(question, _title(hit)))
+        link = linked[at] if linked is not None else 0.0
+        for index in range(len(hit.passage.sentences)):
+            first = float(index == 0)
+            row = (1.0, logits.sentences[at][index], logits.passages[at], words[at][index], first, titled)
+            rows.append((*row, link, link * first))
+    return np.array(rows, np.float64).reshape(-1, len(SENTENCE_FEATURES))
+
+
+def passage_features(hits: Sequence[Hit], logits: Logits, words: Sequence[Sequence[float]]) -> Matrix:
+    """`PASSAGE_FEATURES` of all hits, `(n, 6)`."""
+    top = max((hit.score for hit in hits), default=0.0)
+    rows = [
+        (
+            1.0,
+            logits.passages[at],
+            max(logits.sentences[at].tolist(), default=logits.passages[at]),
+            max(words[at], default=0.0),
+            hit.score / top if top > 0 else 0.0,
+            1.0 / (at + 1),
+        )
+        for at, hit in enumerate(hits)
+    ]
+    return np.array(rows, np.float64).reshape(-1, len(PASSAGE_FEATURES))
+
+
+def links(hits: Sequence[Hit], probabilities: Sequence[Matrix]) -> list[float]:
+    """For each hit the highest probability of a sentence of another document that names its title."""
+    best = [0.0] * len(hits)
+    titles = [_title(hit) for hit in hits]
+    for hit, each in zip(hits, probabilities, strict=True):
+        for sentence, probability in zip(hit.passage.sentences, each.tolist(), strict=True):
+            text = hit.passage.quote(sentence)
+            for at, title in enumerate(titles):
+                other = hits[at].passage.document_id != hit.passage.document_id
+                if other and probability > best[at] and _names(text, title):
+                    best[at] = probability
+    return best
+
+
+def _title(hit: Hit) -> str:
+    """Without what tells it from others of the same name: `Empire (2002 film)`."""
+    return _NOTE.sub("", hit.passage.title)
+
+
+def _names(text: str, title: str) -> bool:
+    if len(title) < MIN_TITLE_CHARS or title not in text:
+        return False
+    return re.search(rf"(?<!\w){re.escape(title)}(?!\w)", text) is not None
+
+
+def weighted(calibration: Mapping[str, float], part: str, names: Sequence[str]) -> Matrix:
+    """The weights of a part's features; where a head has none, its own logit alone counts."""
+    found = [calibration.get(f"{part}.{name}") for name in names]
+    if all(each is None for each in found):
+        own = "passage" if part == "passage" else "sentence"
+        return np.array([float(name == own) for name in names])
+    return np.array([each or 0.0 for each in found])
+
+
+def _probability(features: Matrix, weights: Matrix) -> Matrix:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(features @ weights, -30, 30))))
+
+
+def _by_hit(values: Matrix, hits: Sequence[Hit]) -> list[Matrix]:
+    return np.split(values, np.cumsum([len(hit.passage.sentences) for hit in hits])[:-1])
