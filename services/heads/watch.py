@@ -15,6 +15,8 @@ from services.heads.versions import HeadStore
 REFUSED_S = 60.0
 """How long a version that could not be used is left alone: its blob may be put right."""
 
+SHIPPED = "shipped"
+
 logger = logging.getLogger(__name__)
 
 
@@ -25,7 +27,8 @@ class HeadWatch:
 
     Args:
         heads, versions, store: Give the parts; called when it looks, since the database may be away.
-        swapped: Hears of each version that was to become live: the head, `live` or `refused`.
+        swapped: Hears of each version that was to become live: the head, the version or `shipped` for the one that comes
+            with Strata, and `live` or `refused`.
     """
 
     def __init__(
@@ -35,7 +38,7 @@ class HeadWatch:
         *,
         versions: Callable[[], HeadVersions],
         store: Callable[[], HeadStore],
-        swapped: Callable[[str, str], None],
+        swapped: Callable[[str, str, str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._poll_s, self._heads = settings.poll_s, heads
@@ -99,11 +102,11 @@ class HeadWatch:
         else:
             self._live[name] = wanted
             self._refused.pop(name, None)
-            self._swapped(name, "live")
+            self._swapped(name, wanted or SHIPPED, "live")
             logger.info("the head %s is now %s", name, wanted or "the one that comes with Strata")
 
     def _refuse(self, name: HeadName, wanted: str | None, reason: str) -> None:
         self._refused[name] = (wanted or "", self._clock() + REFUSED_S)
-        self._swapped(name, "refused")
+        self._swapped(name, wanted or SHIPPED, "refused")
         stays = self._live.get(name) or "the one that comes with Strata"
         logger.error("the head %s %s cannot be used, %s stays: %s", name, wanted, stays, reason)

@@ -101,9 +101,16 @@ class Metrics:
         """Counts records of stages: `recorded`, `skipped` or `dropped`."""
         self._traces.labels(outcome).inc(records)
 
-    def head_swapped(self, head: str, outcome: str) -> None:
-        """Counts a version of a head that was to become live here: `live` or `refused`."""
+    def head_swapped(self, head: str, version: str, outcome: str) -> None:
+        """Counts a version of a head that was to become live here, `live` or `refused`, and shows which one is.
+
+        Args:
+            version: `shipped` for the one that comes with Strata.
+        """
         self._swaps.labels(head, outcome).inc()
+        if outcome == "live":
+            self._live_heads.remove_by_labels({"head": head})
+            self._live_heads.labels(head, version).set(1)
 
     def called(self, call: ModelCall) -> None:
         """Counts a request to a provider of models, whatever became of it."""
@@ -196,6 +203,7 @@ class Metrics:
         self._hedges = Counter("strata_stage_hedges", "Tasks sent a second time.", stage[:1], registry=registry)
         self._traces = Counter("strata_traces", "Records of stages.", ["outcome"], registry=registry)
         self._swaps = Counter("strata_head_swaps", "Versions of heads.", ["head", "outcome"], registry=registry)
+        self._live_heads = Gauge("strata_head_live", "Always 1.", ["head", "version"], registry=registry)
 
     def _models(self, registry: CollectorRegistry) -> None:
         tier = ["tier"]

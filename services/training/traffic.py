@@ -1,5 +1,6 @@
 """What heads learn from recorded traffic: a teacher's labels as examples, without personal data."""
 
+import hashlib
 from collections.abc import Iterator
 
 from pydantic import ValidationError
@@ -9,7 +10,7 @@ from pipelines.core.encoders import Pair
 from pipelines.core.encoders.spec import HeadName
 from pipelines.core.state import TeacherLabel, Trace, TracedStage
 from pipelines.core.tasks import CiteTask, PlanTask, PruneResult, PruneTask
-from pipelines.core.text import term_of, terms
+from pipelines.core.text import fold, term_of, terms
 from pipelines.core.types import Evidence, Passage
 from pipelines.plan import Rewrite
 from pipelines.prune import Selection
@@ -130,9 +131,16 @@ def _example(
         spans=pair.spans,
         label=label,
         span_labels=span_labels,
-        group=trace.question_id,
+        group=_group(trace),
         source=SOURCE,
     )
+
+
+def _group(trace: Trace) -> str:
+    """The same for a question that was asked again: it must not be trained on and judged by."""
+    asked = trace.task["question"]
+    text = asked if isinstance(asked, str) else " ".join((*(turn["text"] for turn in asked["history"]), asked["text"]))
+    return hashlib.sha256(fold(text).encode()).hexdigest()[:16]
 
 
 def _scrubbed(example: Example, record: Scrubbed) -> Example:
