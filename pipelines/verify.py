@@ -109,7 +109,7 @@ class Verifier:
                 odds[0],
                 odds[1],
                 coverage(check.claim, text),
-                max(cosines[place] for place in places),
+                cosines[list(places)].mean(),
                 numbers_agree(check.claim, text),
             ],
             np.float32,

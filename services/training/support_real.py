@@ -19,6 +19,9 @@ from services.training.support_statements import recase, state
 SHARE_KEPT = 0.6
 """A claim less its unsupported words must keep so many of them to be one."""
 
+_OPENERS = frozenset("in on at by for from with during within as and or while after before since until".split())
+_DETERMINERS = frozenset("the a an of has have had by with from against his her its their".split())
+
 
 class TokensRow(Row):
     """A line of wice's `unsupported_tokens.jsonl.gz`: which words of a claim its page does not support."""
@@ -43,6 +46,12 @@ def fm2_examples(folder: Path, seed: int) -> Iterator[Example]:
             sentences, gold = list(row.gold_evidence), list(range(len(row.gold_evidence)))
         for second in readings(claim, sentences, gold, chance, 2):
             yield _example("fm2", row.page, claim, second, label, row.page if chance.random() < 0.6 else "")
+        changed = corrupt(claim, list_names(sentences), chance) if label == SUPPORTS else None
+        if changed:
+            second = readings(claim, sentences, gold, chance, 1)[0]
+            yield _example(
+                "fm2", row.page, changed, second, CONTRADICTS, row.page if chance.random() < 0.6 else "", 0.7
+            )
         rest = sorted((s for at, s in enumerate(sentences) if at not in gold), key=lambda s: -coverage(claim, s))
         if rest:
             second = readings(claim, rest, [0], chance, 1)[0]
@@ -61,6 +70,10 @@ def expertqa_examples(folder: Path, seed: int) -> Iterator[Example]:
             second = readings(claim, sentences, near[:take], chance, 1)
             if second and claim:
                 yield _example("expertqa", row.question_id or row.id, claim, second[0], label)
+        changed = corrupt(claim, list_names(sentences), chance) if row.supported else None
+        if changed:
+            second = readings(claim, sentences, near[:3], chance, 1)
+            yield _example("expertqa", row.question_id or row.id, changed, second[0], CONTRADICTS, weight=0.7)
 
 
 def wice_examples(folder: Path, seed: int) -> Iterator[Example]:
@@ -72,7 +85,7 @@ def wice_examples(folder: Path, seed: int) -> Iterator[Example]:
         for needed in row.supporting_sentence_sets[:2]:
             for second in readings(claim, sentences, needed, chance, 2):
                 yield _example("wice", group, claim, second, NEITHER)
-            kept = supported_part(row.tokens, row.unsupported)
+            kept = supported_part(claim, row.tokens, row.unsupported)
             if kept:
                 yield _example("wice", group, kept, readings(kept, sentences, needed, chance, 1)[0], SUPPORTS)
 
@@ -87,30 +100,38 @@ def page_texts(data: Path) -> Iterator[Text]:
         yield Text("", tuple(sentences_of(text)), f"expertqa:{row.question_id}")
 
 
-def supported_part(tokens: Sequence[str], unsupported: Sequence[bool]) -> str | None:
-    """A claim less its unsupported words, where they are one run at its beginning or end after a preposition."""
+def supported_part(claim: str, tokens: Sequence[str], unsupported: Sequence[bool]) -> str | None:
+    """A claim less its unsupported words, where they are one run that can be left out.
+
+    That is one at the beginning or the end after a preposition, or some words before a noun.
+    """
     places = [at for at, each in enumerate(unsupported) if each]
     if not places or places[-1] - places[0] + 1 != len(places) or len(places) > (1 - SHARE_KEPT) * len(tokens):
         return None
-    opener = tokens[places[0]].lower() in {
-        "in",
-        "on",
-        "at",
-        "by",
-        "for",
-        "from",
-        "with",
-        "during",
-        "within",
-        "as",
-        "and",
-    }
-    last = places[-1] >= len(tokens) - 2
-    if not opener or not (last or places[0] == 0):
+    first, last = places[0], places[-1]
+    outside = tokens[first].lower() in _OPENERS and (first == 0 or last >= len(tokens) - 2)
+    before = 0 < first and last < len(tokens) - 2 and tokens[last + 1].isalpha() and len(places) <= 3
+    if not (
+        outside or (before and tokens[first - 1].lower() in _DETERMINERS and tokens[first].lower() not in _OPENERS)
+    ):
         return None
-    kept = [token for token, each in zip(tokens, unsupported, strict=True) if not each]
-    text = tidy(" ".join(kept)).strip(" ,")
+    spans = _token_spans(claim, tokens)
+    if spans is None:
+        return None
+    text = tidy(f"{claim[: spans[first][0]].rstrip()} {claim[spans[last][1] :].lstrip()}").strip(" ,")
     return text[:1].upper() + text[1:]
+
+
+def _token_spans(text: str, tokens: Sequence[str]) -> list[tuple[int, int]] | None:
+    spans = []
+    at = 0
+    for token in tokens:
+        start = text.find(token, at)
+        if start < 0:
+            return None
+        at = start + len(token)
+        spans.append((start, at))
+    return spans
 
 
 def question_examples(folder: Path, name: str, seed: int) -> Iterator[Example]:

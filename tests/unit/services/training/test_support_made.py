@@ -81,8 +81,14 @@ def test_a_wrong_answer_is_of_the_same_kind() -> None:
 
 
 def test_the_supported_part_of_a_claim_is_one_that_reads_well() -> None:
-    tokens = "Raza made his debut against Zimbabwe on 24 October 1996 .".split()
-    unsupported = [False] * 6 + [True] * 4 + [False]
-    assert supported_part(tokens, unsupported) == "Raza made his debut against Zimbabwe."
-    assert supported_part(tokens, [True, *[False] * 10]) is None
-    assert supported_part(tokens, [False] * 11) is None
+    claim = 'Raza made "his" debut against Zimbabwe on 24 October 1996.'
+    tokens = 'Raza made " his " debut against Zimbabwe on 24 October 1996 .'.split()
+    unsupported = [False] * 8 + [True] * 4 + [False]
+    assert supported_part(claim, tokens, unsupported) == 'Raza made "his" debut against Zimbabwe.'
+    assert supported_part(claim, tokens, [True, *[False] * 12]) is None
+    assert supported_part(claim, tokens, [False] * 13) is None
+    old = "He has three older brothers ."
+    assert supported_part("He has three older brothers.", old.split(), [False, False, True, True, False, False]) == (
+        "He has brothers."
+    )
+    assert supported_part("Something else.", old.split(), [False, False, True, True, False, False]) is None

@@ -1,0 +1,92 @@
+"""What the head's reading of a claim is worth, beside words and cosine: fitted on claims that are held out of training."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.verify import FEATURES, Check, Verdict
+from services.evaluation.metrics.balanced_accuracy import balanced_accuracy, best_threshold
+from services.evaluation.rows import GroundingRow, read
+from services.training.examples import is_held_out
+from services.training.logistic import fit_logistic
+from services.training.support_made import SUPPORTS, made_examples
+from services.training.support_real import TokensRow, bare_claim, page_texts, sentences_of, supported_part
+from services.training.support_rephrase import tidy
+
+ROUNDS = 5
+"""Rounds of choosing each claim's likeliest reading and fitting to it; more change nothing."""
+
+Verify = Callable[[Sequence[Check]], Sequence[Verdict]]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A claim with its sources, and whether they support it."""
+
+    set: str
+    check: Check
+    supported: bool
+
+
+def held_out_claims(data: Path, share: float, seed: int) -> Iterator[Judged]:
+    """Claims of the training parts that the head was not trained on, with all that they cite."""
+    for row in read(data / "fm2" / "train" / "grounding.jsonl.gz", GroundingRow):
+        if is_held_out(f"fm2:{row.page}", share):
+            for texts in (row.gold_evidence, [tidy(each.text) for each in row.candidates]):
+                sources = tuple(texts)
+                check = Check(row.claim_or_response, sources, (row.page,) * len(sources))
+                yield Judged("fm2", check, row.label == "SUPPORTS")
+    for row in read(data / "expertqa" / "train" / "grounding.jsonl.gz", GroundingRow):
+        if is_held_out(f"expertqa:{row.question_id or row.id}", share):
+            sources = tuple(sentences_of(" ".join(each.text for each in row.context)))
+            yield Judged("expertqa", Check(bare_claim(row.claim_or_response), sources), bool(row.supported))
+    for page in read(data / "wice" / "train" / "unsupported_tokens.jsonl.gz", TokensRow):
+        if is_held_out(f"wice:{page.id.rsplit('-', 1)[0]}", share):
+            sources = tuple(tidy(each) for each in page.context_sentences)
+            yield Judged("wice", Check(page.claim_or_response, sources), False)
+            kept = supported_part(page.claim_or_response, page.tokens, page.unsupported)
+            if kept:
+                yield Judged("wice", Check(kept, sources), True)
+    yield from _made(data, share, seed)
+
+
+def _made(data: Path, share: float, seed: int) -> Iterator[Judged]:
+    """True and false claims made from the pages, read with the whole page."""
+    texts = [text for text in page_texts(data) if is_held_out(text.group, share)]
+    for number, text in enumerate(texts):
+        for example in made_examples([text], seed + number):
+            if example.source in {"made/rephrased", "made/changed"}:
+                yield Judged("made", Check(example.first, text.sentences), example.label == SUPPORTS)
+
+
+def calibrate(claims: Sequence[Judged], verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Weights of `FEATURES`, bias and threshold, so that a claim's likeliest reading tells whether it is supported.
+
+    A claim is as supported as its likeliest reading is; which one that is depends on the weights, so both are found by
+    turns. All sets count the same.
+    """
+    kept = [(claim, verdict) for claim, verdict in zip(claims, verdicts, strict=True) if verdict.readings]
+    features = [np.array([reading.features for reading in verdict.readings], np.float64) for _, verdict in kept]
+    positive = np.array([claim.supported for claim, _ in kept])
+    weights, bias = np.array([float(name == "supports") for name in FEATURES]), 0.0
+    for _ in range(ROUNDS):
+        chosen = np.array([rows[int(np.argmax(rows @ weights))] for rows in features])
+        weights, bias = fit_logistic(chosen, positive)
+    support = 1 / (1 + np.exp(-np.array([(rows @ weights).max() for rows in features]) - bias))
+    found = {name: round(float(weight), 4) for name, weight in zip(FEATURES, weights, strict=True)}
+    return {**found, "bias": round(bias, 4), "min_support": round(_threshold(kept, support, positive), 4)}
+
+
+def _threshold(
+    kept: Sequence[tuple[Judged, Verdict]], support: NDArray[np.float64], positive: NDArray[np.bool_]
+) -> float:
+    """The threshold with the highest mean over sets of balanced accuracy."""
+    sets = sorted({claim.set for claim, _ in kept})
+    places = [np.array([claim.set == name for claim, _ in kept]) for name in sets]
+    own = [best_threshold(support[at], positive[at]) for at in places]
+    candidates = np.linspace(min(own), max(own), 101)
+    means = [np.mean([balanced_accuracy(support[at] >= cut, positive[at]) for at in places]) for cut in candidates]
+    return float(candidates[int(np.argmax(means))])
