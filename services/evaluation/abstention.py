@@ -86,6 +86,7 @@ async def measure_abstention(context: Context) -> TaskResult:
     return TaskResult(
         task="abstention",
         about="Whether confidence tells questions that the passages found answer from those that they do not.",
+        baselines=BASELINES,
         measures=MEASURES,
         figures=(*_areas(values, answerable, 2 if twice else 1, context.seed), *_decisions(scored, context.seed)),
         plots=(_plot(values, ~answerable),),

@@ -51,6 +51,7 @@ async def measure_path(context: Context) -> TaskResult:
     result = TaskResult(
         task="path",
         about="The whole path beside its uniform arms: quality and what it costs, a question.",
+        baselines=(LARGE, SMALL),
         measures=measures,
         figures=figures,
         notes=(*described(runtime.settings, tiers), *failures(outcomes)),

@@ -63,6 +63,7 @@ async def measure_pruning(context: Context) -> TaskResult:
     return TaskResult(
         task="pruning",
         about="Share of the gold sentences among those kept, of candidates that come with the question.",
+        baselines=BASELINES,
         measures=MEASURES,
         figures=figures,
         plots=(_plot(figures),),

@@ -63,6 +63,7 @@ class TaskResult(Value):
 
     Attributes:
         about: One sentence: what was measured.
+        baselines: The systems that are not the product, but what it is measured beside.
         measures: How the figures are shown, in the order of the table; those not named follow.
         notes: What a reader must know to read the figures rightly.
         items: What the table was computed from.
@@ -71,6 +72,7 @@ class TaskResult(Value):
     task: str
     about: str
     figures: tuple[Figure, ...]
+    baselines: tuple[str, ...] = ()
     measures: tuple[Measure, ...] = ()
     plots: tuple[Plot, ...] = ()
     notes: tuple[str, ...] = ()

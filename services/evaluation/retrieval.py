@@ -52,6 +52,7 @@ async def measure_retrieval(context: Context) -> TaskResult:
     return TaskResult(
         task="retrieval",
         about=f"Whether the documents that answer a question are among the first {K} found.",
+        baselines=tuple(baselines),
         measures=MEASURES,
         figures=figures_of(scored, MEASURES, baselines=baselines, seed=context.seed),
         notes=(f"{skipped} questions without a gold document were left out.",) if skipped else (),

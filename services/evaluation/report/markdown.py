@@ -23,7 +23,7 @@ def _task(result: Result, task: TaskResult) -> str:
         "",
         _row(headings[1:]),
         _row(["---", *["---:"] * right]),
-        *(_row([f"**{row[1]}**" if row[1].startswith("strata") else row[1], *row[2:]]) for row in rows),
+        *(_row([row[1] if row[1] in task.baselines else f"**{row[1]}**", *row[2:]]) for row in rows),
         "",
         *(f"{note}\n" for note in task.notes),
         f"{_command(result)} · {origin(result)}",

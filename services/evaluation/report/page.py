@@ -1,7 +1,7 @@
 """Results as one page that needs nothing else: style and plots stand in it, and no script."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader
@@ -11,10 +11,7 @@ from services.evaluation.figures import ALL, Figure
 from services.evaluation.report.markdown import origin
 from services.evaluation.report.svg import draw
 from services.evaluation.report.text import NOTHING, measures_of, number, signed
-from services.evaluation.result import Measure, Result, TaskResult
-
-COLOURS = 8
-"""Series beyond so many take the colours from the first again."""
+from services.evaluation.result import Measure, Plot, Result, TaskResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +53,18 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Tile:
+    """The figure that a task is read by first."""
+
+    task: str
+    measure: str
+    system: str
+    cell: Cell
+
+
+@dataclass(frozen=True, slots=True)
 class Drawing:
-    """A plot and the names of its curves."""
+    """A plot and the names of its curves, the product's own first."""
 
     title: str
     svg: Markup
@@ -69,6 +76,7 @@ class Section:
     """One task of one result: the table that is read first, plots, then everything."""
 
     task: TaskResult
+    tile: Tile | None
     headline: Table
     drawings: tuple[Drawing, ...]
     details: tuple[Table, ...]
@@ -89,34 +97,49 @@ def _section(task: TaskResult) -> Section:
     first = ALL if ALL in groups else next(iter(groups), ALL)
     headline, everything = measures_of(task, headline=True), measures_of(task)
     more = [group for group in groups if group != first or len(everything) > len(headline)]
+    table = _table(task, first, headline)
     return Section(
         task=task,
-        headline=_table(task, first, headline),
-        drawings=tuple(
-            Drawing(plot.title, Markup(draw(plot)), tuple(series.name for series in plot.series))  # noqa: S704  # escaped
-            for plot in task.plots
-            if plot.series
-        ),
+        tile=_tile(task, table),
+        headline=table,
+        drawings=tuple(_drawing(plot, task.baselines) for plot in task.plots if plot.series),
         details=tuple(_table(task, group, everything) for group in more),
     )
 
 
+def _tile(task: TaskResult, table: Table) -> Tile | None:
+    """The first figure of the product that has a baseline, else the first that it has."""
+    found = [
+        Tile(task.task, measure, row.system, cell)
+        for row in table.rows
+        for measure, cell in zip(table.headings, row.cells, strict=True)
+        if row.own and cell.text != NOTHING
+    ]
+    return next((tile for tile in found if tile.cell.delta), found[0] if found else None)
+
+
+def _drawing(plot: Plot, baselines: Collection[str]) -> Drawing:
+    ordered = plot.model_copy(
+        update={"series": tuple(sorted(plot.series, key=lambda series: series.name in baselines))}
+    )
+    svg = Markup(draw(ordered))  # noqa: S704  # its texts are escaped
+    return Drawing(plot.title, svg, tuple(series.name for series in ordered.series))
+
+
 def _table(task: TaskResult, group: str, measures: Sequence[Measure]) -> Table:
     figures = {(each.system, each.measure): each for each in task.figures if each.group == group}
-    systems = list(dict.fromkeys(system for system, _ in figures))
+    systems = sorted(dict.fromkeys(system for system, _ in figures), key=lambda system: system in task.baselines)
     shown = [each for each in measures if any((system, each.name) in figures for system in systems)]
-    baselines = {each.against for each in task.figures if each.against}
     best = {
         measure.name: _best(measure, [figures.get((system, measure.name)) for system in systems]) for measure in shown
     }
     rows = []
     for system in systems:
-        of_system = [figures.get((system, measure.name)) for measure in shown]
-        cells = tuple(_cell(each, measure, best[measure.name]) for each, measure in zip(of_system, shown, strict=True))
-        own = any(each is not None and each.paired is not None for each in of_system) and system not in baselines
-        rows.append(
-            TableRow(system, own or len(systems) == 1, cells, max((each.n for each in of_system if each), default=0))
-        )
+        own, of_system = system not in task.baselines, [figures.get((system, measure.name)) for measure in shown]
+        cells = [_cell(each, measure, best[measure.name]) for each, measure in zip(of_system, shown, strict=True)]
+        if not own:  # how baselines differ among themselves is nobody's question
+            cells = [replace(cell, delta="", verdict="") for cell in cells]
+        rows.append(TableRow(system, own, tuple(cells), max((each.n for each in of_system if each), default=0)))
     return Table(group, tuple(measure.name for measure in shown), tuple(rows))
 
 

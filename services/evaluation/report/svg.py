@@ -14,6 +14,8 @@ from services.evaluation.result import Plot, Series, Unit
 WIDTH, HEIGHT = 640.0, 400.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 20.0, 16.0, 56.0
 TICKS = 5
+COLOURS = 8
+"""Series beyond so many take the colours from the first again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,14 @@ def nice_step(rough: float) -> float:
 
 
 def draw(plot: Plot) -> str:
-    """The plot, `WIDTH` by `HEIGHT`, scaling with its place; its legend is the page's affair."""
+    """The plot, `WIDTH` by `HEIGHT`, scaling with its place; its legend is the page's affair.
+
+    The first series is drawn last, above the others.
+    """
     x, y = _axes(plot)
     paint = _line if plot.kind == "line" else _points
     body = [_grid(x, y, plot)]
-    body += [paint(series, index, x, y) for index, series in reversed(list(enumerate(plot.series)))]
+    body += [paint(series, index % COLOURS, x, y) for index, series in reversed(list(enumerate(plot.series)))]
     label = escape(f"{plot.title}: {plot.y_label} against {plot.x_label}", quote=True)
     return (
         f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{label}" xmlns="http://www.w3.org/2000/svg">'
