@@ -7,10 +7,12 @@ from pipelines.core.errors import InvalidRequestError
 from services.evaluation.abstention import measure_abstention
 from services.evaluation.answers import measure_answers, measure_removal
 from services.evaluation.context import Context
+from services.evaluation.conversion import measure_conversion
 from services.evaluation.path import measure_path
 from services.evaluation.pruning import measure_pruning
 from services.evaluation.result import TaskResult
 from services.evaluation.retrieval import measure_retrieval
+from services.evaluation.rewriting import measure_rewriting, measure_rewritten_retrieval
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +30,17 @@ class Task:
     needs_index: bool = True
 
 
+ANSWERED = ("nq_gold", "clapnq", "multihop_wiki", "expertqa", "tatqa", "pubmedqa", "xquad_en")
+"""Sets whose answers are measured by themselves; on those of `path` they are measured beside its arms."""
+
 TASKS = (
     Task("retrieval", measure_retrieval, ("nq_gold", "multihop_wiki", "mtrag", "clapnq", "sec10q", "xquad_en")),
-    Task(
-        "answers",
-        measure_answers,
-        (
-            "nq_gold",
-            "clapnq",
-            "multihop_wiki",
-            "expertqa",
-            "tatqa",
-            "pubmedqa",
-            "xquad_en",
-        ),
-    ),
+    Task("answers", measure_answers, ANSWERED),
     Task("path", measure_path, ("nq_gold", "mtrag_un", "sec10q", "quotesum")),
+    Task("conversion", measure_conversion, ("ingest_docs",), needs_index=False),
     Task("removal", measure_removal, ("nq_gold",)),
+    Task("rewriting", measure_rewritten_retrieval, ("mtrag",)),
+    Task("rewriting", measure_rewriting, ("cast_rewrite",), needs_index=False),
     Task("pruning", measure_pruning, ("multihop_wiki", "clapnq"), needs_index=False),
     Task("abstention", measure_abstention, ("nq_gold",)),
     Task("abstention", measure_abstention, ("clapnq",), needs_index=False),

@@ -12,7 +12,7 @@ class Recovered:
     Attributes:
         precision: Of the terms that were added; `None` where none was.
         recall: Of the terms to add; `None` where none was to be.
-        f1: `None` where none was to be added and none was.
+        f1: `None` where none was to be added.
     """
 
     precision: float | None
@@ -31,5 +31,5 @@ def recovered_terms(question: str, rewrite: str, reference: str) -> Recovered:
     return Recovered(
         precision=right / len(added) if added else None,
         recall=right / len(wanted) if wanted else None,
-        f1=2 * right / (len(added) + len(wanted)) if added or wanted else None,
+        f1=2 * right / (len(added) + len(wanted)) if wanted else None,
     )

@@ -12,5 +12,5 @@ def test_the_terms_that_a_rewrite_adds_are_compared_with_those_that_a_person_add
 
 def test_what_is_of_nothing_is_none() -> None:
     assert recovered_terms(ASKED, ASKED, REFERENCE) == Recovered(None, 0.0, 0.0)
-    assert recovered_terms(ASKED, f"{ASKED} cage", ASKED) == Recovered(0.0, None, 0.0)
+    assert recovered_terms(ASKED, f"{ASKED} cage", ASKED) == Recovered(0.0, None, None)
     assert recovered_terms(ASKED, ASKED, ASKED) == Recovered(None, None, None)
