@@ -27,8 +27,8 @@ class HeadWatch:
 
     Args:
         heads, versions, store: Give the parts; called when it looks, since the database may be away.
-        swapped: Hears of each version that was to become live: the head, the version or `shipped` for the one that comes
-            with Strata, and `live` or `refused`.
+        swapped: Hears of each version that was to become live: the head, the version (`shipped`: the one that comes
+            with Strata), and `live` or `refused`.
     """
 
     def __init__(

