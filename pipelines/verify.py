@@ -14,7 +14,7 @@ READ = 3
 """Sentences that are read with a claim, each alone: those that are nearest to it in words and meaning."""
 JOINED = 4
 """Nearest sentences that are read together: a claim of several facts may stand in several."""
-JOINED_WORDS = 150
+JOINED_WORDS = 110
 """Most words of sentences that are read together: with a claim they fit the head's window."""
 
 FEATURES = ("supports", "contradicts", "coverage", "cosine", "numbers")

@@ -18,13 +18,13 @@ from services.training.support_real import (
 )
 
 LABELS = ("supports", "contradicts", "neither")
-MAX_TOKENS = 320
+MAX_TOKENS = 256
 HELD_OUT = 0.2
 CORPORA = ("multihop_wiki", "nq_gold", "clapnq", "mtrag")
 """Sets whose shared text claims are made from."""
-DOCUMENTS = 5000
+DOCUMENTS = 4000
 """Documents of the corpora that a claim is made from."""
-PAGE_CLAIMS = 2
+PAGE_CLAIMS = 1
 """Claims that are made from each page or passage that the sets' claims cite."""
 
 

@@ -12,8 +12,8 @@ from services.evaluation.metrics.balanced_accuracy import balanced_accuracy, bes
 from services.evaluation.rows import GroundingRow, read
 from services.training.examples import is_held_out
 from services.training.logistic import fit_logistic
-from services.training.support_made import SUPPORTS, made_examples
-from services.training.support_real import TokensRow, bare_claim, page_texts, sentences_of, supported_part
+from services.training.support_made import SUPPORTS, made_examples, sentences_of
+from services.training.support_real import TokensRow, bare_claim, page_texts, supported_part
 from services.training.support_rephrase import tidy
 
 ROUNDS = 5

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pipelines.support import coverage
 
-MOST_WORDS = 170
+MOST_WORDS = 110
 """Words of a longest second text: with the claim they fit the window of the head."""
 
 
@@ -23,9 +23,10 @@ def readings(
     ways = [
         set(needed),
         set(needed),
+        set(needed),
         {at for at in widest if 0 <= at < len(sentences)},
         set(needed) | set(near[: chance.randint(2, 3)]),
-        set(needed) | set(near[: chance.randint(4, 6)]),
+        set(needed) | set(near[:4]),
     ]
     found = [_join(sentences, way, needed) for way in chance.sample(ways, len(ways))]
     return list(dict.fromkeys(found))[:count]

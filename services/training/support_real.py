@@ -66,7 +66,7 @@ def expertqa_examples(folder: Path, seed: int) -> Iterator[Example]:
         sentences = sentences_of(" ".join(each.text for each in row.context))
         near = sorted(range(len(sentences)), key=lambda at: -coverage(claim, sentences[at]))
         label = SUPPORTS if row.supported else NEITHER
-        for take in (len(sentences), 3):
+        for take in (len(sentences), 2):
             second = readings(claim, sentences, near[:take], chance, 1)
             if second and claim:
                 yield _example("expertqa", row.question_id or row.id, claim, second[0], label)
@@ -106,20 +106,23 @@ def supported_part(claim: str, tokens: Sequence[str], unsupported: Sequence[bool
     That is one at the beginning or the end after a preposition, or some words before a noun.
     """
     places = [at for at, each in enumerate(unsupported) if each]
-    if not places or places[-1] - places[0] + 1 != len(places) or len(places) > (1 - SHARE_KEPT) * len(tokens):
+    run = bool(places) and places[-1] - places[0] + 1 == len(places) <= (1 - SHARE_KEPT) * len(tokens)
+    if not run or not _can_go(tokens, places[0], places[-1]):
         return None
     first, last = places[0], places[-1]
-    outside = tokens[first].lower() in _OPENERS and (first == 0 or last >= len(tokens) - 2)
-    before = 0 < first and last < len(tokens) - 2 and tokens[last + 1].isalpha() and len(places) <= 3
-    if not (
-        outside or (before and tokens[first - 1].lower() in _DETERMINERS and tokens[first].lower() not in _OPENERS)
-    ):
-        return None
     spans = _token_spans(claim, tokens)
     if spans is None:
         return None
     text = tidy(f"{claim[: spans[first][0]].rstrip()} {claim[spans[last][1] :].lstrip()}").strip(" ,")
     return text[:1].upper() + text[1:]
+
+
+def _can_go(tokens: Sequence[str], first: int, last: int) -> bool:
+    opens, ends = tokens[first].lower() in _OPENERS, last >= len(tokens) - 2
+    if opens:
+        return first == 0 or ends
+    before_noun = not ends and tokens[last + 1].isalpha() and last - first < 3
+    return first > 0 and before_noun and tokens[first - 1].lower() in _DETERMINERS
 
 
 def _token_spans(text: str, tokens: Sequence[str]) -> list[tuple[int, int]] | None:
