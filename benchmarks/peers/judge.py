@@ -18,6 +18,7 @@ class Judged:
     """The figures of one question; shares are from 0 to 1, `None` where the question has nothing to measure.
 
     Attributes:
+        cpu_ms: Processor time of the system's process, encoder included; it does not depend on what else runs.
         overhead_ms: Wall time outside in-process models and outside the stub's own thinking.
         gold_passages: Share of the gold passages of which a sentence, word for word, reached the large model.
         gold_sentences: Share of the gold sentences that did.
@@ -32,6 +33,7 @@ class Judged:
     small_calls: int
     small_tokens: int
     wall_ms: float
+    cpu_ms: float
     model_ms: float
     stub_ms: float
     overhead_ms: float
@@ -59,6 +61,7 @@ def judge(question: Question, reply: Mapping[str, Any], calls: list[Call], chunk
         small_calls=len(small),
         small_tokens=sum(call.tokens_in + call.tokens_out for call in small),
         wall_ms=1000 * reply["seconds"],
+        cpu_ms=1000 * reply["cpu_s"],
         model_ms=1000 * reply["model_s"],
         stub_ms=1000 * stub_s,
         overhead_ms=1000 * (reply["seconds"] - reply["model_s"] - stub_s),

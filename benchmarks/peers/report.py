@@ -9,7 +9,7 @@ from benchmarks.peers.measure import Standing
 from services.evaluation.statistics import interval, mean, spread
 
 SEED = 7
-TIMES = ("wall_ms", "model_ms", "stub_ms", "overhead_ms")
+TIMES = ("wall_ms", "cpu_ms", "model_ms", "stub_ms", "overhead_ms")
 
 
 def figures(standing: Standing) -> dict[str, Any]:
@@ -63,6 +63,7 @@ _HEAD = (
     "small tokens",
     "overhead ms p50 / p95",
     "encoder and heads ms p50",
+    "processor ms p50",
     "gold passages shown",
     "gold sentences shown",
     "gold answer shown",
@@ -92,6 +93,7 @@ def _row(system: dict[str, Any], task: str) -> tuple[str, ...]:
         f"{each['small_tokens']['mean']:,.0f}",
         f"{each['overhead_ms']['p50']:.0f} / {each['overhead_ms']['p95']:.0f}",
         f"{each['model_ms']['p50']:.0f}",
+        f"{each['cpu_ms']['p50']:.0f}",
         _share(each["gold_passages"]),
         _share(each["gold_sentences"]),
         _share(each["answer_shown"]),

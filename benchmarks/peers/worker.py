@@ -100,25 +100,28 @@ class Worker:
             with np.load(kept, allow_pickle=False) as file:
                 self._clock.kept = dict(zip(file["texts"].tolist(), file["vectors"], strict=True))
         known = len(self._clock.kept)
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), time.process_time()
         self._system.add(listed)
-        seconds = time.perf_counter() - started
+        seconds, cpu_s = time.perf_counter() - started, time.process_time() - busy
         self._clock.mode = "real"
         if kept and len(self._clock.kept) > known:
             texts, vectors = list(self._clock.kept), np.stack(list(self._clock.kept.values()))
             np.savez(kept, texts=np.array(texts), vectors=vectors)
         self._clock.kept = {}
-        return {"seconds": seconds, "encoder_s": self._clock.seconds - before, "chunks": len(listed)}
+        return {
+            "seconds": seconds,
+            "cpu_s": cpu_s,
+            "encoder_s": self._clock.seconds - before,
+            "chunks": len(listed),
+        }
 
     def ask(self, question: str) -> dict[str, Any]:
         """Answers a question."""
-        before, started = self._clock.seconds, time.perf_counter()
+        before, started, busy = self._clock.seconds, time.perf_counter(), time.process_time()
         answered = self._system.ask(question)
-        seconds = time.perf_counter() - started
-        if answered.model_s is None:
-            model_s = self._clock.seconds - before
-            return {**asdict(answered), "seconds": seconds, "model_s": model_s}
-        return {**asdict(answered), "seconds": seconds}
+        seconds, cpu_s = time.perf_counter() - started, time.process_time() - busy
+        model_s = self._clock.seconds - before if answered.model_s is None else answered.model_s
+        return {**asdict(answered), "seconds": seconds, "cpu_s": cpu_s, "model_s": model_s}
 
     def about(self) -> dict[str, Any]:
         """Versions, and the addresses that something tried to reach."""
