@@ -8,6 +8,7 @@ from services.evaluation.abstention import measure_abstention
 from services.evaluation.answers import measure_answers, measure_removal
 from services.evaluation.context import Context
 from services.evaluation.conversion import measure_conversion
+from services.evaluation.grounding import measure_grounding
 from services.evaluation.path import measure_path
 from services.evaluation.pruning import measure_pruning
 from services.evaluation.result import TaskResult
@@ -41,6 +42,7 @@ TASKS = (
     Task("removal", measure_removal, ("nq_gold",)),
     Task("rewriting", measure_rewritten_retrieval, ("mtrag",)),
     Task("rewriting", measure_rewriting, ("cast_rewrite",), needs_index=False),
+    Task("grounding", measure_grounding, ("wice", "expertqa", "fm2", "mtrag_human_eval"), needs_index=False),
     Task("pruning", measure_pruning, ("multihop_wiki", "clapnq"), needs_index=False),
     Task("abstention", measure_abstention, ("nq_gold",)),
     Task("abstention", measure_abstention, ("clapnq",), needs_index=False),
