@@ -21,7 +21,7 @@ def check(ctx: typer.Context) -> None:
     """
     from pipelines.core.models import ModelTiers
     from pipelines.core.settings import STAGES
-    from services.cli.privacy import departures
+    from services.cli.privacy import departures, kept
     from services.cli.render import add_row, console, line, table
 
     path = context.loaded(ctx).path
@@ -38,6 +38,8 @@ def check(ctx: typer.Context) -> None:
     leaving = departures(settings, tiers)
     for sentence in leaving:
         line(f"Leaves this machine: {sentence}", "yellow")
+    if (sentence := kept(settings)) is not None:
+        line(f"Kept: {sentence}", "yellow")
     if not leaving:
         line("Nothing leaves this machine: every stage, the index and the state run here.", "green")
 

@@ -22,6 +22,18 @@ def departures(settings: Settings, tiers: Sequence[TierStatus]) -> list[str]:
     return [*_to_models(settings, tiers), *_to_servers(settings), *_to_store(settings), *_to_hub(settings)]
 
 
+def kept(settings: Settings) -> str | None:
+    """What is kept of questions with consent; `None` where nothing is."""
+    traces = settings.traces
+    if not traces.consent:
+        return None
+    return (
+        f"traces.consent: of {traces.share:.0%} of all questions the text, the conversation, the passages found, the "
+        f"answer and what models replied are kept in the state database for {traces.keep_days:g} days; `strata traces "
+        "label` sends them to the model that it names."
+    )
+
+
 def _to_models(settings: Settings, tiers: Sequence[TierStatus]) -> Iterator[str]:
     known = {tier.name: tier for tier in tiers}
     for stage in STAGES:
@@ -40,9 +52,10 @@ def _to_servers(settings: Settings) -> Iterator[str]:
     if settings.state.url is not None:
         url = settings.state.url.get_secret_value()
         if not url.startswith("sqlite") and not _is_here(urlsplit(url).hostname):
+            consented = " and, by traces.consent, questions, answers and passages" if settings.traces.consent else ""
             yield (
-                "state: names of documents, receipts, and the questions and answers of batches go to the database at "
-                f"{_address(url)}."
+                f"state: names of documents, receipts, the questions and answers of batches{consented} go to the "
+                f"database at {_address(url)}."
             )
     queue = settings.queue.url.get_secret_value()
     if settings.distributed and not _is_here(urlsplit(queue).hostname):

@@ -140,7 +140,8 @@ class _Remote(Generic[TaskT, ResultT]):
 
     async def _try(self, task: TaskT) -> ResultT:
         task_id = uuid.uuid4().hex
-        payload = task.model_dump_json()
+        # A worker of an older version refuses fields that it does not know, so one that is not set is not sent.
+        payload = task.model_dump_json(exclude=None if task.trace else {"trace"})
         with span(f"{self._stage} on a worker", kind="producer"), self._replies.expecting(task_id) as reply:
             headers = {REPLY_TO: self._replies.key}
             await self._sender.send(self._stage, task_id, payload, headers, task.timeout_s)

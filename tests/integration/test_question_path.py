@@ -23,7 +23,9 @@ from pipelines.core.settings import (
     ModelEntry,
     Settings,
     StageModels,
+    TraceSettings,
 )
+from pipelines.core.state import TraceFilter
 from pipelines.core.types import MARKER, Answer, AnswerStatus, Limits, Question, StageReceipt, Turn
 from pipelines.synthesize import REFUSAL
 from services.documents.intake import NewDocument
@@ -72,7 +74,9 @@ def make(indexed: Runtime, model_stub: ModelStub) -> Make:
     behave(model_stub)
 
     @asynccontextmanager
-    async def opened(*, timeout_s: float = 0.4, deadline_s: float = 10.0, **addresses: str) -> AsyncIterator[Runtime]:
+    async def opened(
+        *, timeout_s: float = 0.4, deadline_s: float = 10.0, consent: bool = False, **addresses: str
+    ) -> AsyncIterator[Runtime]:
         priced = {"api_key": "sk-stub", "input_cost_per_token": PRICE_IN, "output_cost_per_token": PRICE_OUT}
         entries = tuple(
             ModelEntry(
@@ -89,6 +93,7 @@ def make(indexed: Runtime, model_stub: ModelStub) -> Make:
                 "stages": StageModels(**{stage: stage for stage in STAGES}),
                 "model_calls": ModelCallSettings(timeout_s=timeout_s, retries=1),
                 "answer": AnswerSettings(deadline_s=deadline_s),
+                "traces": TraceSettings(consent=consent),
             }
         )
         runtime = Runtime(settings)
@@ -385,3 +390,23 @@ async def test_an_answer_is_given_even_where_its_receipt_cannot_be_kept(
         answer = await runtime.ask(Question(text=ASKED))
     assert answer.status is AnswerStatus.ANSWERED
     assert "went away" in caplog.text
+
+
+@pytest.mark.parametrize("consent", [True, False])
+async def test_stages_are_recorded_with_consent_and_never_without(
+    make: Make, model_stub: ModelStub, consent: bool
+) -> None:
+    model_stub.script("prune", [Reply("The first passage, I think."), Reply("The second.")])
+    async with make(consent=consent, timeout_s=5.0, deadline_s=30.0) as runtime:
+        answer = await runtime.ask(Question(text=ASKED))
+        runtime.recorder.close()
+        found = [t for t in runtime.traces.page(TraceFilter(), limit=500).items if t.question_id == answer.id]
+        assert {trace.stage: (trace.tier, trace.parse) for trace in found} == (
+            {"plan": ("plan", "ok"), "prune": ("prune", "failed"), "cite": ("cite", "ok")} if consent else {}
+        )
+        assert consent or runtime.traces.counts(TraceFilter(question_id=answer.id)) == {}
+    for trace in found:
+        assert trace.config_version == runtime.config_version
+        if trace.stage == "prune":
+            assert [reply["text"] for reply in trace.replies] == ["The first passage, I think.", "The second."]
+            assert "not of the schema" in trace.fallback

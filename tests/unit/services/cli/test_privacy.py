@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.core.models import ModelTiers
 from pipelines.core.settings import Settings
-from services.cli.privacy import departures
+from services.cli.privacy import departures, kept
 
 
 def leaving(**sections: Any) -> list[str]:
@@ -76,3 +76,15 @@ def test_an_object_store_elsewhere_is_named_without_its_secrets() -> None:
     assert sentence == "blobs: submitted files and their texts go to the object store at s3://bucket/strata."
     assert leaving(blobs={"url": "s3://bucket", "options": {**options, "endpoint_url": "http://127.0.0.1:9000"}}) == []
     assert leaving(blobs={"url": "file:///srv/blobs"}) == []
+
+
+def test_what_is_kept_with_consent_is_said_and_where_it_goes() -> None:
+    assert kept(Settings()) is None
+    sections: dict[str, Any] = {"traces": {"consent": True, "share": 0.25, "keep_days": 7}}
+    said = kept(Settings.model_validate(sections)) or ""
+    assert "of 25% of all questions" in said
+    assert "for 7 days" in said
+    assert leaving(**sections) == []
+    state = {"url": "postgresql+psycopg://u@state.example/db"}
+    assert "passages" in leaving(**sections, state=state)[0]
+    assert "passages" not in leaving(state=state)[0]
