@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,12 +26,12 @@ class ModelCache:
 
     def __init__(self, root: Path | None) -> None:
         self._root = root or user_cache()
-        self._scratch: list[tempfile.TemporaryDirectory[str]] = []
+        self._kept: dict[str, Path] = {}
 
     def folder(self, key: str, make: Callable[[Path], None]) -> Path:
         """The folder of a key. `make` fills it where there is none yet, or where its files are not what was written."""
-        folder = self._root / key
-        if _whole(folder):
+        folder = self._kept.get(key, self._root / key)
+        if key in self._kept or _whole(folder):
             return folder
         try:
             self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -40,10 +41,11 @@ class ModelCache:
             return folder
         except OSError as error:
             logger.warning("converted models cannot be kept in %s: %s", self._root, error.strerror)
-            scratch = tempfile.TemporaryDirectory(prefix="strata-model-")
-            self._scratch.append(scratch)  # removed with this process
-            make(Path(scratch.name))
-            return Path(scratch.name)
+            scratch = Path(tempfile.mkdtemp(prefix="strata-model-"))
+            weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
+            make(scratch)
+            self._kept[key] = scratch
+            return scratch
 
     def _make(self, folder: Path, make: Callable[[Path], None]) -> None:
         shutil.rmtree(folder, ignore_errors=True)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from functools import cache
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +56,7 @@ def _openvino(
     from pipelines.core.encoders.openvino_engine import WORDS_FILE, OpenVinoEngine, best_precision, core, mapped
 
     core()
-    precision = best_precision() if settings.precision == "auto" else settings.precision
+    precision = best_precision(head=adapter is not None) if settings.precision == "auto" else settings.precision
     stored = "int8" if precision == "int8" else "float32"  # bfloat16 is made of it when it is loaded
     cache_ = model_cache(settings.cache_dir)
     weights = folder_digest(folder)
@@ -102,6 +103,7 @@ def model_cache(root: Path | None) -> ModelCache:
 
 
 def _versions() -> tuple[str, ...]:
-    from pipelines.core.encoders.conversion import FORMAT
+    from pipelines.core.encoders.conversion import CALIBRATION, FORMAT
 
-    return (str(FORMAT), *(f"{name} {version(name)}" for name in ("openvino", "nncf", "transformers")))
+    text = sha256(CALIBRATION.read_bytes()).hexdigest()
+    return (str(FORMAT), text, *(f"{name} {version(name)}" for name in ("openvino", "nncf", "transformers")))

@@ -17,7 +17,9 @@ Take = Callable[[Window, States], None]
 WORKERS = 2
 """While one batch is in the engine, the next is laid out and the last one's results are taken."""
 JOIN_TOKENS = 512
-"""A pass of a short request is filled up to this with others': a query alone, in 1 ms, would leave cores idle."""
+"""A pass is filled up to this with rows of other requests."""
+SHORT_TOKENS = 32
+"""Rows up to this join a pass of shorter ones. Longer ones would make a query wait for the padding that they bring."""
 
 
 @dataclass(slots=True, eq=False)
@@ -110,9 +112,10 @@ class Scheduler:
             rows: _Rows = []
             for job in ordered:
                 if not rows:
-                    _move(job, rows, job.budget)
+                    _move(job, rows, job.budget, job.budget)
                 elif job.engine is ordered[0].engine:
-                    _move(job, rows, JOIN_TOKENS)
+                    longest = max(SHORT_TOKENS, *(len(window.ids) for _, window in rows))
+                    _move(job, rows, JOIN_TOKENS, longest)
             return rows
 
     def _settle(self, job: _Job) -> None:
@@ -136,12 +139,12 @@ class Request:
         self._job.done.result()
 
 
-def _move(job: _Job, rows: _Rows, budget: int) -> None:
+def _move(job: _Job, rows: _Rows, budget: int, longest: int) -> None:
     """Moves rows of a job into a pass as long as it keeps the budget. Rows are in order of length, shortest first."""
     width = max((len(window.ids) for _, window in rows), default=0)
     while job.rows:
         width = max(width, len(job.rows[0].ids))
-        if rows and width * (len(rows) + 1) > budget:
+        if rows and (width > longest or width * (len(rows) + 1) > budget):
             return
         rows.append((job, job.rows.popleft()))
 

@@ -1,0 +1,113 @@
+"""Forward passes of many threads."""
+
+import threading
+import time
+from collections.abc import Callable
+from itertools import chain
+
+import numpy as np
+import pytest
+
+from pipelines.core.encoders.engine import Ids, States
+from pipelines.core.encoders.pairs import Window
+from pipelines.core.encoders.scheduler import Scheduler
+
+
+class Recorder:
+    """An engine that gives each token its own id, and keeps what it was given."""
+
+    dim, how = 1, "recorder"
+
+    def __init__(self, delay_s: float = 0.0) -> None:
+        self.passes: list[list[int]] = []
+        self.delay_s = delay_s
+
+    def forward(self, ids: Ids, mask: Ids, types: Ids) -> States:
+        self.passes.append([int(row[0]) for row in ids])
+        time.sleep(self.delay_s)
+        if (ids == 666).any():
+            raise RuntimeError("the engine fell")
+        return ids[..., None].astype(np.float32)
+
+
+def windows(*ids: int, tokens: int = 10) -> list[Window]:
+    return [Window(place, (each,) * tokens, tokens, ()) for place, each in enumerate(ids)]
+
+
+def run(scheduler: Scheduler, engine: Recorder, rows: list[Window], *, budget: int = 100) -> dict[int, float]:
+    got: dict[int, float] = {}
+
+    def take(window: Window, states: States) -> None:
+        got[window.pair] = float(states[len(window.ids) - 1, 0])
+
+    request = scheduler.request(engine, 0, take, weight=sum(len(row.ids) for row in rows), budget=budget)
+    request.add(rows)
+    request.wait()
+    return got
+
+
+def in_thread(call: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=call)
+    thread.start()
+    return thread
+
+
+def test_everyone_gets_their_own() -> None:
+    scheduler, engine = Scheduler(), Recorder(0.002)
+    results: dict[int, dict[int, float]] = {}
+    threads = [
+        in_thread(lambda n=n: results.update({n: run(scheduler, engine, windows(n, n + 100, n + 200))}))
+        for n in range(1, 30)
+    ]
+    for thread in threads:
+        thread.join()
+    assert results == {n: {0: n, 1: n + 100, 2: n + 200} for n in range(1, 30)}
+
+
+def test_passes_keep_the_budget_shortest_rows_first() -> None:
+    engine = Recorder()
+    rows = [Window(place, (place + 1,) * size, size, ()) for place, size in enumerate([50, 10, 400, 20, 30])]
+    assert run(Scheduler(), engine, rows) == {0: 1, 1: 2, 2: 3, 3: 4, 4: 5}
+    assert sorted(engine.passes) == [[1], [2, 4, 5], [3]]  # 3 rows of 30 tokens, then each alone
+
+
+def test_requests_that_wait_share_a_pass() -> None:
+    scheduler, engine = Scheduler(), Recorder(0.05)
+    threads = [in_thread(lambda n=n: run(scheduler, engine, windows(n))) for n in range(1, 13)]
+    for thread in threads:
+        thread.join()
+    assert len(engine.passes) < 6
+    assert sorted(chain(*engine.passes)) == list(range(1, 13))
+
+
+def test_a_question_overtakes_a_bulk() -> None:
+    scheduler, engine = Scheduler(), Recorder(0.02)
+    bulk = in_thread(lambda: run(scheduler, engine, windows(*[7] * 40, tokens=100)))
+    while len(engine.passes) < 3:
+        time.sleep(0.001)
+    begun = len(engine.passes)
+    run(scheduler, engine, windows(1, tokens=5))
+    place = next(at for at, each in enumerate(engine.passes) if 1 in each)
+    assert place <= begun + 2
+    bulk.join()
+    assert len(engine.passes) == 41
+
+
+def test_engines_are_not_mixed() -> None:
+    scheduler, engines = Scheduler(), [Recorder(0.01), Recorder(0.01)]
+    threads = [in_thread(lambda n=n: run(scheduler, engines[n % 2], windows(n + 1))) for n in range(10)]
+    for thread in threads:
+        thread.join()
+    assert {each % 2 for each in chain(*engines[0].passes)} == {1}
+    assert {each % 2 for each in chain(*engines[1].passes)} == {0}
+
+
+def test_an_engine_s_error_reaches_its_caller_and_nobody_after() -> None:
+    scheduler, engine = Scheduler(), Recorder()
+    with pytest.raises(RuntimeError, match="engine fell"):
+        run(scheduler, engine, windows(*[666] * 50, tokens=100))
+    assert run(scheduler, engine, windows(5)) == {0: 5}
+
+
+def test_nothing_to_do_is_done() -> None:
+    assert run(Scheduler(), Recorder(), []) == {}
