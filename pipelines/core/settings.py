@@ -150,9 +150,13 @@ class PlanSettings(Section):
     max_queries: int = Field(
         4, ge=1, le=16, description="Search queries of one question, the question itself included."
     )
-    rewrite_weight: float = Field(
-        0.5, gt=0, description="Votes of a rewritten query in the fusion; the raw question has 1."
+    standalone_weight: float = Field(
+        2.0,
+        gt=0,
+        description="Weight of the question made to stand alone, where it leans on earlier turns; as asked it has 1. "
+        "One vector, their mean, searches for both; by words each has its own votes.",
     )
+    rewrite_weight: float = Field(0.5, gt=0, description="Votes of other wordings in the fusion.")
     timeout_s: Seconds = Field(8.0, description="After this long the question is searched as it stands.")
 
 

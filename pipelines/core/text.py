@@ -46,6 +46,21 @@ def content_words(text: str) -> list[str]:
     return [word for word in words if word and word not in _STOP]
 
 
+def content_spans(text: str) -> tuple[tuple[int, int], ...]:
+    """Where the words of `content_words` stand in a text, as characters `(start, end)`, without a possessive ending."""
+    found = []
+    for match in _WORD.finditer(text):
+        word = _POSSESSIVE.sub("", match[0])
+        if word and fold(word) not in _STOP:
+            found.append((match.start(), match.start() + len(word)))
+    return tuple(found)
+
+
+def term_of(word: str) -> str:
+    """The term that a content word counts as: its stem, folded."""
+    return _stem(fold(word))
+
+
 @lru_cache(maxsize=4096)
 def terms(text: str) -> frozenset[str]:
     """The distinct content words of a text, as stems."""

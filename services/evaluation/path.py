@@ -47,7 +47,7 @@ async def measure_path(context: Context) -> TaskResult:
             scored.append(_with_spent(of_quality, outcome, arm.spent(outcome.answer), tiers, adapter.short_answers))
     measured = {name for item in scored for name, value in item.scores.items() if value is not None}
     measures = tuple(measure for measure in MEASURES if measure.name in measured)
-    figures = figures_of(scored, measures, baselines=[LARGE, SMALL], seed=context.seed)
+    figures = figures_of(scored, measures, baselines=[LARGE], seed=context.seed)
     result = TaskResult(
         task="path",
         about="The whole path beside its uniform arms: quality and what it costs, a question.",

@@ -3,6 +3,7 @@
 A set lies in `DIR/SET`: `SPLIT/queries.jsonl.gz` and its like (see `rows`), and a corpus (see `corpora`).
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -56,6 +57,7 @@ class Adapter:
         conversations: Whether its questions have earlier turns.
         metadata_fields: Metadata that questions are confined by, to be indexed.
         within: The corpus documents that a question is confined to.
+        only_with_documents: Whether questions without a document to be confined to are left out.
         short_answers: Whether an answer that is right holds a gold answer word for word.
     """
 
@@ -67,6 +69,7 @@ class Adapter:
     answerable: Callable[[QueryRow], bool | None] = lambda query: True
     answers: Callable[[QueryRow], tuple[str, ...]] = lambda query: query.answers
     conversations: bool = False
+    only_with_documents: bool = False
     metadata_fields: tuple[str, ...] = ()
     short_answers: bool = True
 
@@ -107,6 +110,9 @@ def _answerability(query: QueryRow) -> bool | None:
     return {"ANSWERABLE": True, "UNANSWERABLE": False}.get(query.answerability or "")
 
 
+_QUOTED = re.compile(r"\[ ?\d+ |(?<= )\]")
+"""What marks a quote in an answer of QuoteSum: `[ 2 quoted words ]`."""
+
 SETS: dict[str, Adapter] = {
     "nq_gold": Adapter(),
     "multihop_wiki": Adapter(group=_original),
@@ -126,12 +132,14 @@ SETS: dict[str, Adapter] = {
     "quotesum": Adapter(
         corpus=SourcesOfQuestions(),
         within=lambda query: tuple(f"{query.id}#{source.n}" for source in query.sources),
+        answers=lambda query: tuple(_QUOTED.sub("", answer) for answer in query.answers),
         short_answers=False,
     ),
     "expertqa": Adapter(
         corpus=ContextsOfClaims(),
         group=lambda query: query.field,
         within=lambda query: (query.id,),
+        only_with_documents=True,
         short_answers=False,
     ),
     "sec10q": Adapter(corpus=Filings(), group=lambda query: str(query.type), short_answers=False),
@@ -169,7 +177,11 @@ class EvaluationSet:
         Raises:
             InvalidRequestError: the file is missing or not of the normal form.
         """
-        return tuple(self.adapter.item(query) for query in self.rows("queries", QueryRow))
+        items = tuple(self.adapter.item(query) for query in self.rows("queries", QueryRow))
+        if not self.adapter.only_with_documents:
+            return items
+        known = {document.id for document in self.corpus()}
+        return tuple(item for item in items if known.intersection(item.within))
 
     @cached_property
     def items(self) -> tuple[Item, ...]:

@@ -11,6 +11,7 @@ from services.evaluation.conversion import measure_conversion
 from services.evaluation.grounding import measure_grounding
 from services.evaluation.path import measure_path
 from services.evaluation.pruning import measure_pruning
+from services.evaluation.relinking import measure_relinking
 from services.evaluation.result import TaskResult
 from services.evaluation.retrieval import measure_retrieval
 from services.evaluation.rewriting import measure_rewriting, measure_rewritten_retrieval
@@ -43,6 +44,7 @@ TASKS = (
     Task("rewriting", measure_rewritten_retrieval, ("mtrag",)),
     Task("rewriting", measure_rewriting, ("cast_rewrite",), needs_index=False),
     Task("grounding", measure_grounding, ("wice", "expertqa", "fm2", "mtrag_human_eval"), needs_index=False),
+    Task("citation", measure_relinking, ("multihop_wiki", "clapnq"), needs_index=False),
     Task("pruning", measure_pruning, ("multihop_wiki", "clapnq"), needs_index=False),
     Task("abstention", measure_abstention, ("nq_gold",)),
     Task("abstention", measure_abstention, ("clapnq",), needs_index=False),

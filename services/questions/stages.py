@@ -64,9 +64,11 @@ class Stages:
     @cached_property
     def lesser(self) -> "Runner":
         """Does a stage without any model, where no worker does it."""
+        from pipelines.plan import ContextPlanner
         from services.queue.lesser import LesserWays
 
-        planner, pruner, citer = self._in_process
+        _, pruner, citer = self._in_process
+        planner = ContextPlanner(self._settings.plan)
         return LesserWays(self._settings.stages, planner=planner, pruner=pruner, citer=citer)
 
     @cached_property
@@ -111,7 +113,7 @@ class Stages:
 
         settings = self._settings
         return (
-            ContextPlanner(settings.plan),
+            ContextPlanner(settings.plan, self._heads()),
             EncoderPruner(self._encoder_of("prune"), settings.prune, self._heads_of("prune")),
             EncoderCiter(self._encoder_of("cite"), settings.cite, self._heads()),
         )

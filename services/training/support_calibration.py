@@ -1,4 +1,4 @@
-"""What the head's reading of a claim is worth, beside words and cosine: fitted on claims that are held out of training."""
+"""What the head's reading is worth beside words and cosine: fitted on claims held out of training."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -11,9 +11,10 @@ from pipelines.core.encoders.spec import HeadName
 from pipelines.core.state import TeacherLabel, Trace, TracedStage
 from pipelines.core.tasks import CiteTask, PlanTask, PruneResult, PruneTask
 from pipelines.core.text import fold, term_of, terms
-from pipelines.core.types import Evidence, Passage
+from pipelines.core.types import Evidence
 from pipelines.plan import Rewrite
 from pipelines.prune import Selection
+from pipelines.reading import evidence_pair
 from pipelines.resolve import resolve_pair, user_turns
 from pipelines.support import coverage
 from services.training.examples import Example
@@ -61,7 +62,7 @@ def _evidence(trace: Trace, label: TeacherLabel) -> Iterator[Example]:
     task, kept = PruneTask.model_validate(trace.task), kept_sentences(Selection.model_validate(label.value))
     for number, hit in enumerate(task.hits, 1):
         chosen = kept.get(number, frozenset())
-        pair = passage_pair(task.question, hit.passage)
+        pair = evidence_pair(task.question, hit)
         sentences = tuple(float(index in chosen) for index in range(1, len(pair.spans) + 1))
         yield _example(pair, trace, label=float(any(sentences)), span_labels=sentences)
 
@@ -71,7 +72,7 @@ def _sufficiency(trace: Trace, label: TeacherLabel) -> Iterator[Example]:
     evidence = PruneResult.model_validate(trace.result).evidence
     if evidence.items:
         enough = selection.answerable and share_kept(task, selection, evidence) >= ENOUGH
-        yield _example(evidence_pair(task.question, evidence), trace, label=float(enough))
+        yield _example(sufficiency_pair(task.question, evidence), trace, label=float(enough))
 
 
 def _support(trace: Trace, label: TeacherLabel) -> Iterator[Example]:
@@ -93,13 +94,7 @@ def _support(trace: Trace, label: TeacherLabel) -> Iterator[Example]:
 _MAKERS = {"resolve": _resolve, "evidence": _evidence, "sufficiency": _sufficiency, "support": _support}
 
 
-def passage_pair(question: str, passage: Passage) -> Pair:
-    """A question with a passage and its sentences."""
-    spans = tuple((sentence.start - passage.start, sentence.end - passage.start) for sentence in passage.sentences)
-    return Pair(question, passage.text, passage.context, spans)
-
-
-def evidence_pair(question: str, evidence: Evidence) -> Pair:
+def sufficiency_pair(question: str, evidence: Evidence) -> Pair:
     """A question with all evidence for it."""
     return Pair(question, "\n".join(f"{item.passage.context}: {item.text}" for item in evidence.items))
 

@@ -141,6 +141,8 @@ def test_traffic_makes_a_better_head_that_is_live_without_a_restart(
     assert version["status"] == "accepted"
     assert version["paired"]["interval"][0] > 0
     until_live(service, version["version"])
+    stages = {stage["stage"]: stage["model"] for stage in ask(service, "Oak")["receipt"]["stages"]}
+    assert stages["prune"] == f"encoder/evidence@{version['version']}"
 
     rolled_back = strata(service, "heads", "rollback", "evidence")
     assert rolled_back.stdout == "evidence untrained is live.\n"

@@ -56,13 +56,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-def strata(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def strata(*arguments: str, cwd: Path, command: str = "evaluate") -> subprocess.CompletedProcess[str]:
     root = Path(__file__).parents[2]
     code = f"import sys; sys.path.insert(0, {str(root)!r}); from services.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "evaluate", *arguments]
+    line = [sys.executable, "-c", code, command, *arguments]
     # a width in the environment would fold the table
     environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(line, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
 def figures(result: dict[str, Any], task: str) -> dict[tuple[str, str], dict[str, Any]]:
@@ -72,37 +72,43 @@ def figures(result: dict[str, Any], task: str) -> dict[tuple[str, str], dict[str
 
 def test_a_set_is_measured_from_its_corpus_to_a_result_with_provenance(data: Path, tmp_path: Path) -> None:
     arguments = ("nq_gold", "--data", str(data), "--split", SPLIT, "--json", "result.json")
-    run = strata(*arguments, cwd=tmp_path)
+    reports = ("--html", "page.html", "--markdown", "table.md")
+    run = strata(*arguments, *reports, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     for words in ("strata", "BM25 alone", "dense alone", "RRF equal weights", "R@5", "nDCG@5", "wrongly abstained"):
         assert words in run.stdout
     assert "\x1b" not in run.stdout
 
     result = json.loads((tmp_path / "result.json").read_text())
-    assert (result["set"], result["split"], list(result["tasks"])) == (
-        "nq_gold",
-        SPLIT,
-        ["retrieval", "answers", "removal"],
-    )
+    tasks = ["retrieval", "answers", "path", "removal", "abstention"]
+    assert (result["set"], result["split"], list(result["tasks"])) == ("nq_gold", SPLIT, tasks)
     assert result["index"] | {"corpus_sha256": ""} == {
         "documents": 5,
         "passages": 5,
         "rejected": [],
         "corpus_sha256": "",
     }
-    retrieval, answers, removal = (figures(result, task) for task in result["tasks"])
+    retrieval, answers, path, removal, _ = (figures(result, task) for task in tasks)
     assert retrieval["strata", "R@5"]["value"] == retrieval["strata", "nDCG@5"]["value"] == 1.0
     assert all(figure["n"] == 3 and figure["value"] > 0 for (_, name), figure in retrieval.items() if name == "p50 ms")
     assert answers["strata", "citations verbatim"]["value"] == 1.0
     assert answers["strata", "answered"]["value"] + answers["strata", "wrongly abstained"]["value"] == 1
     assert answers["strata", "citations"]["value"] > 0
     assert 0 < answers["strata", "p50 ms outside models"]["value"] < answers["strata", "p50 ms"]["value"]
+    everything, tokens = "everything to the large model", "large tokens in"
+    assert path["strata", tokens]["value"] < path[everything, tokens]["value"]
     assert removal["strata", "abstained"]["n"] == 3
     assert removal["strata", "answered right all the same"]["value"] == 0  # no other document gives these answers
     assert {"commit", "dirty", "packages", "machine", "date"} <= result["provenance"].keys()
     assert result["settings"]["retrieve"]["top_k"] == Settings().retrieve.top_k
-    assert set(result["durations_s"]) == {"index", "warm_up", "retrieval", "answers", "removal"}
+    assert set(result["durations_s"]) == {"index", "warm_up", *tasks}
 
+    shown = (tmp_path / "page.html").read_text()
+    assert all(f"<h3>{task}</h3>" in shown for task in result["tasks"])
+    assert result["config_version"] in shown
+    assert "### nq_gold: answers" in (tmp_path / "table.md").read_text()
+
+    (tmp_path / "result.json").rename(tmp_path / "whole.json")
     (folder,) = (tmp_path / ".strata" / "evaluation").iterdir()
     made = sorted((folder / "blobs").rglob("*"))
     again = strata(*arguments, "--task", "retrieval", "--limit", "2", cwd=tmp_path)
@@ -111,6 +117,10 @@ def test_a_set_is_measured_from_its_corpus_to_a_result_with_provenance(data: Pat
     limited = json.loads((tmp_path / "result.json").read_text())
     assert (list(limited["tasks"]), limited["limit"]) == (["retrieval"], 2)
     assert figures(limited, "retrieval")["strata", "R@5"]["n"] == 2
+
+    compared = strata("whole.json", "result.json", cwd=tmp_path, command="compare")
+    assert compared.returncode == 0, compared.stderr
+    assert "No question scored differently." in compared.stdout
 
 
 def test_questions_are_confined_to_their_domain_inside_the_index(data: Path, tmp_path: Path) -> None:

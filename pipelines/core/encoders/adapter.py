@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -25,26 +28,44 @@ def merge(model: "nn.Module", folder: Path) -> None:
         OSError: there is no adapter in the folder.
         ValueError: it is malformed, of another kind, or belongs to another model.
     """
-    from safetensors.torch import load_file
-    from torch import no_grad
+    from torch import from_numpy, no_grad
     from torch.nn import Parameter
 
     config = json.loads((folder / CONFIG_FILE).read_bytes())
-    if config.get("peft_type") != "LORA":
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         raise ValueError(f"{CONFIG_FILE}: not a LoRA adapter")
     if unsupported := [name for name in _UNSUPPORTED if config.get(name)]:
         raise ValueError(f"{CONFIG_FILE}: {unsupported[0]} is not supported")
     rank_root = 0.5 if config.get("use_rslora") else 1.0
-    tensors = load_file(folder / WEIGHTS_FILE)
+    alpha = float(config.get("lora_alpha", 0))
+    tensors = read_tensors(folder / WEIGHTS_FILE)
     with no_grad():
         for name in [name for name in tensors if name.endswith(_DOWN)]:
             stem = name.removesuffix(_DOWN)
-            down, up = tensors.pop(name).float(), tensors.pop(stem + _UP).float()
+            down, up = tensors.pop(name), tensors.pop(stem + _UP, np.zeros((0, 0), np.float32))
             try:
                 layer = model.get_submodule(stem.removeprefix(_PREFIX))
             except AttributeError as error:
                 raise ValueError(f"{WEIGHTS_FILE}: the encoder has no layer {stem}") from error
-            update = config["lora_alpha"] / down.shape[0] ** rank_root * (up @ down)
+            if layer.weight.shape != (up.shape[0], down.shape[-1]) or up.shape[1] != down.shape[0]:
+                raise ValueError(f"{WEIGHTS_FILE}: {stem} has another shape than the encoder's")
+            update = from_numpy(up @ down) * (alpha / down.shape[0] ** rank_root)
             layer.weight = Parameter(layer.weight + update.to(layer.weight), requires_grad=False)
     if tensors:
         raise ValueError(f"{WEIGHTS_FILE}: {min(tensors)} is not a LoRA matrix")
+
+
+def read_tensors(path: Path) -> dict[str, NDArray[np.float32]]:
+    """The tensors of a file, in single precision.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is malformed.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return {name: tensor.astype(np.float32) for name, tensor in load_file(path).items()}
+    except SafetensorError as error:
+        raise ValueError(f"{path.name}: {error}") from error

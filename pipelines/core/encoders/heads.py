@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.core.encoders.adapter import read_tensors
 from pipelines.core.encoders.engine import Engine, States
 from pipelines.core.encoders.pairs import Pair, PairReader, Window
 from pipelines.core.encoders.scheduler import scheduler
@@ -53,16 +54,14 @@ class HeadLayers:
             OSError: there is no such file.
             ValueError: its tensors do not fit the head's labels.
         """
-        from safetensors.numpy import load_file
-
-        tensors = load_file(folder / HEAD_FILE)
+        tensors = read_tensors(folder / HEAD_FILE)
         layers = []
         for part, labels, width in (("pair", spec.pair_labels, 2 * dim), ("span", spec.span_labels, dim)):
             for name, shape in ((f"{part}.weight", (len(labels), width)), (f"{part}.bias", (len(labels),))):
-                tensor = tensors.get(name, np.zeros((0, *shape[1:])))
+                tensor = tensors.get(name, np.zeros((0, *shape[1:]), np.float32))
                 if tensor.shape != shape:
                     raise ValueError(f"{HEAD_FILE}: {name} is {tensor.shape}, not {shape}")
-                layers.append(tensor.astype(np.float32))
+                layers.append(tensor)
         return cls(*layers)
 
     def logits(self, window: Window, states: States) -> tuple[Logits, Logits]:

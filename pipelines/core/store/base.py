@@ -30,10 +30,13 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class RankedQuery:
-    """One query, ready for the index: its text (for BM25), its vector (`(dim,) float32`, L2-normalised), its weight."""
+    """One query, ready for the index: its text (for BM25), its vector (`(dim,) float32`, L2-normalised), its weight.
+
+    Without a vector it is searched by its words alone.
+    """
 
     text: str
-    vector: Vector
+    vector: Vector | None
     weight: float = 1.0
 
 

@@ -110,7 +110,7 @@ class HybridStore(ABC):
         if limit < 1:
             raise InvalidRequestError(f"limit is {limit}: at least 1 is needed")
         for query in queries:
-            self._check_vectors([query.vector])
+            self._check_vectors([] if query.vector is None else [query.vector])
         wanted = filter or Filter()
         for attempt in range(SEARCH_ATTEMPTS):
             time.sleep(SEARCH_WAIT_S * attempt)
@@ -157,7 +157,7 @@ class HybridStore(ABC):
         """A dense and a BM25 ranking for each query, those left out that have no vote or no terms."""
         rankings: list[Weighted] = []
         for query in queries:
-            if (weight := fusion.dense * query.weight) > 0:
+            if query.vector is not None and (weight := fusion.dense * query.weight) > 0:
                 rankings.append((weight, replace(lookup, using=DENSE, vector=query.vector.tolist())))
             if (weight := fusion.bm25 * query.weight) > 0 and (sparse := self._bm25.query(query.text)):
                 rankings.append((weight, replace(lookup, using=terms, vector=sparse)))

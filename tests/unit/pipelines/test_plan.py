@@ -8,10 +8,11 @@ from pipelines.core.errors import ModelUnavailableError
 from pipelines.core.settings import PlanSettings
 from pipelines.core.tasks import PlanTask
 from pipelines.core.types import Question, Turn, Usage
-from pipelines.plan import MAX_CARRIED, ContextPlanner, ModelPlanner, carried_words, leans_on_context, make_plan
+from pipelines.plan import ContextPlanner, ModelPlanner, carried_words, leans_on_context, make_plan
+from pipelines.resolve import MAX_WORDS
 from tests.support.scripted_tiers import USAGE, ScriptedTiers
 
-SETTINGS = PlanSettings(max_queries=3, rewrite_weight=0.25)
+SETTINGS = PlanSettings(max_queries=3, standalone_weight=3.0, rewrite_weight=0.25)
 HISTORY = (Turn(role="user", text="Who built the Millau viaduct?"), Turn(role="assistant", text="Eiffage did."))
 
 
@@ -23,9 +24,9 @@ def planner(tiers: ScriptedTiers) -> ModelPlanner:
     return ModelPlanner(tiers, "small", SETTINGS, ContextPlanner(SETTINGS))  # type: ignore[arg-type]
 
 
-def test_the_question_as_asked_comes_first_and_weighs_most() -> None:
-    plan = make_plan("Who?", "Who was it?", ["a", "b"], SETTINGS)
-    assert [(query.text, query.weight) for query in plan.queries] == [("Who?", 1.0), ("a", 0.25), ("b", 0.25)]
+def test_the_question_as_asked_comes_first_and_its_whole_form_weighs_most() -> None:
+    plan = make_plan("Who?", "Who was it?", ["a", "who was  it?"], SETTINGS)
+    assert [(query.text, query.weight) for query in plan.queries] == [("Who?", 1.0), ("a", 0.25), ("who was it?", 3.0)]
     assert plan.standalone == "Who was it?"
 
 
@@ -65,7 +66,7 @@ def test_words_of_the_last_user_turn_are_carried_once() -> None:
     assert carried_words("Who built it?", (Turn(role="assistant", text="Eiffage."),)) == ()
     assert carried_words("Who built it?", ()) == ()
     long = Turn(role="user", text=" ".join(f"word{n}" for n in range(1000)))
-    assert len(carried_words("And it?", (long,))) == MAX_CARRIED
+    assert len(carried_words("And it?", (long,))) == MAX_WORDS
 
 
 async def test_in_process_the_carried_words_are_searched_as_well() -> None:
@@ -98,7 +99,7 @@ async def test_without_a_conversation_a_model_may_not_change_the_question() -> N
 
 async def test_a_model_that_fails_is_replaced_and_its_cost_kept() -> None:
     result = await planner(ScriptedTiers(ModelUnavailableError("down", USAGE)))(task("How tall is it?", HISTORY))
-    assert result.plan == ContextPlanner(SETTINGS).plan(task("How tall is it?", HISTORY).question)
+    assert result.plan == (await ContextPlanner(SETTINGS)(task("How tall is it?", HISTORY))).plan
     assert (result.receipt.tier, result.receipt.model) == ("small", "in-process/context")
     assert (result.receipt.fallback, result.receipt.usage) == ("down", USAGE)
 

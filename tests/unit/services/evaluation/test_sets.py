@@ -115,3 +115,71 @@ def test_a_split_without_gold_and_a_corpus_with_an_id_twice_are_refused(data: Pa
     write(data / "nq_gold" / "shared" / "corpus.jsonl.gz", [DOCUMENTS[0], DOCUMENTS[0]])
     with pytest.raises(InvalidRequestError, match="names 1 documents twice"):
         load("nq_gold", data, "any split")
+
+
+def questions(data: Path, name: str, rows: list[dict[str, Any]], split: str = "s") -> None:
+    write(data / name / split / "queries.jsonl.gz", rows)
+
+
+def test_passages_that_come_with_a_question_are_its_own_corpus(tmp_path: Path) -> None:
+    sources = [{"n": 1, "title": "One", "text": "First."}, {"n": 2, "title": "Two", "text": "Second [1]."}]
+    answers = ["[ 1 First ] and [ 2 Second [1] ] ."]
+    questions(tmp_path, "quotesum", [{"id": "q", "question": "?", "sources": sources, "answers": answers}])
+    found = load("quotesum", tmp_path, "s")
+    assert [(each.id, each.title, each.text) for each in found.corpus()] == [
+        ("q#1", "One", "First."),
+        ("q#2", "Two", "Second [1]."),
+    ]
+    (item,) = found.questions
+    assert (item.within, item.answers) == (("q#1", "q#2"), ("First  and Second [1]  .",))
+
+
+def test_what_claims_cite_is_one_document_a_question(tmp_path: Path) -> None:
+    claims = [
+        {"id": f"c{number}", "question_id": question, "claim_or_response": "It is.", "context": [{"text": text}]}
+        for number, (question, text) in enumerate([("q1", "One."), ("q2", "Other."), ("q1", "Two."), ("q1", "One.")])
+    ]
+    write(tmp_path / "expertqa" / "s" / "grounding.jsonl.gz", claims)
+    questions(tmp_path, "expertqa", [{"id": "q1", "question": "?", "field": "Law"}, {"id": "q3", "question": "?"}])
+    found = load("expertqa", tmp_path, "s")
+    assert [(each.id, each.text) for each in found.corpus()] == [("q1", "One.\n\nTwo."), ("q2", "Other.")]
+    assert [(item.id, item.within, item.group) for item in found.questions] == [("q1", ("q1",), "Law")]
+
+
+def test_a_filing_is_its_file_where_there_is_one_and_its_pages_where_there_is_none(tmp_path: Path) -> None:
+    pages = [
+        {"id": f"{name}#p{page}", "title": "A filing", "text": f"Page {page}.", "meta": {"file": name, "page": page}}
+        for name in ("a.pdf", "b.pdf")
+        for page in (1, 2)
+    ]
+    write(tmp_path / "sec10q" / "shared" / "corpus.jsonl.gz", pages)
+    pdf = tmp_path / "sec10q" / "shared" / "pdf" / "b.pdf"
+    pdf.parent.mkdir()
+    pdf.write_bytes(b"%PDF")
+    questions(tmp_path, "sec10q", [QUERY])
+    found = load("sec10q", tmp_path, "s")
+    assert [(each.id, each.text, each.file) for each in found.corpus()] == [
+        ("a.pdf", "Page 1.\fPage 2.", None),
+        ("b.pdf", "", pdf),
+    ]
+    before = found.corpus_sha256
+    pdf.write_bytes(b"%PDF-1.7")
+    assert load("sec10q", tmp_path, "s").corpus_sha256 != before
+
+
+def test_a_corpus_may_be_the_splits_own_or_another_sets(tmp_path: Path) -> None:
+    write(tmp_path / "tatqa" / "s" / "corpus.jsonl.gz", DOCUMENTS)
+    questions(tmp_path, "tatqa", [{**QUERY, "answers": [-12.5], "type": "arithmetic"}])
+    (item,) = load("tatqa", tmp_path, "s").items
+    assert (item.answers, item.within, item.group) == (("-12.5",), ("d1", "d2"), "arithmetic")
+
+    write(tmp_path / "mtrag" / "shared" / "corpus.jsonl.gz", DOCUMENTS)
+    history = [{"speaker": "user", "text": "What?"}, {"speaker": "agent", "text": "That."}]
+    kinds = ["ANSWERABLE", "UNANSWERABLE", "PARTIAL"]
+    questions(
+        tmp_path, "mtrag_un", [{**QUERY, "id": kind, "history": history, "answerability": kind} for kind in kinds]
+    )
+    found = load("mtrag_un", tmp_path, "s")
+    assert (found.documents, found.corpus_name) == (2, "mtrag")
+    assert [item.answerable for item in found.questions] == [True, False, None]
+    assert found.questions[0].history == (Turn(role="user", text="What?"), Turn(role="assistant", text="That."))
