@@ -1,11 +1,11 @@
 """The encoder engine: passages a second beside sentence-transformers' default, one query, memory, precision.
 
-Usage: python -m benchmarks.engine --data DIR [--part speed|precision] [--passages 600] [--rounds 3] [--work-dir DIR]
+Usage: python -m benchmarks.engine --data DIR [--part speed|precision] [--passages 600] [--rounds 3] [--documents N]
+       [--work-dir DIR] [--json FILE]
 
 The same passages, taken from mtrag, go in turns through `SentenceTransformer(...).encode` with its defaults, through
 the bare engine on batches that were tokenised and padded before, and through the whole document path (convert, split,
-embed, write) from files of eight
-sections into a new index. The precision part is in `benchmarks/precision.py`.
+embed, write) from files of eight sections into a new index. The precision part is in `benchmarks/precision.py`.
 """
 
 import argparse
@@ -173,6 +173,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds mtrag/ and nq_gold/")
     parser.add_argument("--part", choices=("speed", "precision"), help="only this")
     parser.add_argument("--passages", type=int, default=600, help="passages of mtrag")
+    parser.add_argument("--documents", type=int, help="precision: documents beside the gold ones, instead of all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--work-dir", type=Path, default=Path(".strata/evaluation"), help="where vectors are kept")
     parser.add_argument("--json", type=Path, help="where to write the result")
@@ -184,7 +185,8 @@ def main() -> None:
         print(report(result["speed"]), flush=True)
     if arguments.part != "speed":
         sets = [load(name, arguments.data, "dev") for name in ("nq_gold", "mtrag")]
-        found = [precision.lost(each, EncoderSettings(), arguments.work_dir, SEED) for each in sets]
+        settings, limit = EncoderSettings(), arguments.documents
+        found = [precision.lost(each, settings, arguments.work_dir, SEED, documents=limit) for each in sets]
         result["precision"] = precision.as_json(found)
         print(f"nDCG@{precision.K} of dense retrieval (aim: at most {NDCG_LOST} lost)\n{precision.table(found)}")
     if arguments.json:

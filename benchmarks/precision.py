@@ -4,8 +4,10 @@ Exact search by cosine over the passages of the whole corpus, nothing else in th
 vectors alone. Each question is asked as it stands; those of mtrag within their domain.
 """
 
+import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from indexing.split import DocumentFacts, Splitter
 from pipelines.core.encoders import Encoder
 from pipelines.core.settings import EncoderSettings, SplitSettings
 from services.evaluation.metrics import ndcg
+from services.evaluation.rows import CorpusDocument
 from services.evaluation.sets import EvaluationSet, Item
 from services.evaluation.statistics import mean, paired_interval
 
@@ -46,19 +49,35 @@ class _Corpus:
     texts: list[str]
 
 
-def lost(evaluated: EvaluationSet, chosen: EncoderSettings, work_dir: Path, seed: int) -> Lost:
-    """Measures one set. Vectors are kept in `work_dir` and taken up again."""
-    corpus = _passages(evaluated)
+def lost(
+    evaluated: EvaluationSet, chosen: EncoderSettings, work_dir: Path, seed: int, *, documents: int | None = None
+) -> Lost:
+    """Measures one set. Vectors are kept in `work_dir` and taken up again.
+
+    Args:
+        documents: Of those that no question asks for, only so many, drawn by `seed`; without it all.
+    """
+    corpus = _passages(_documents(evaluated, documents, seed))
     plain = chosen.model_copy(update={"precision": "float32"})
     gains = [_gains(evaluated, corpus, settings, work_dir) for settings in (plain, chosen)]
     paired = paired_interval(gains[1], gains[0], seed)
     return Lost(evaluated.name, len(gains[0]), len(corpus.texts), *map(mean, gains), paired.difference, paired.interval)
 
 
-def _passages(evaluated: EvaluationSet) -> _Corpus:
+def _documents(evaluated: EvaluationSet, limit: int | None, seed: int) -> list[CorpusDocument]:
+    documents = list(evaluated.corpus())
+    if limit is None:
+        return documents
+    gold = {each for item in evaluated.items for each in item.gold}
+    others = [document for document in documents if document.id not in gold]
+    drawn = random.Random(seed).sample(others, min(limit, len(others)))
+    return [document for document in documents if document.id in gold] + drawn
+
+
+def _passages(documents: Iterable[CorpusDocument]) -> _Corpus:
     splitter = Splitter(SplitSettings())
     corpus = _Corpus([], [], [])
-    for document in evaluated.corpus():
+    for document in documents:
         facts = DocumentFacts(document.id, "0" * 16, document.title, document.id)
         for passage in splitter.split((document.text,), facts):
             corpus.documents.append(document.id)
@@ -69,7 +88,8 @@ def _passages(evaluated: EvaluationSet) -> _Corpus:
 
 def _gains(evaluated: EvaluationSet, corpus: _Corpus, settings: EncoderSettings, work_dir: Path) -> list[float]:
     encoder = Encoder(settings)
-    folder = work_dir / f"vectors-{evaluated.name}-{encoder.how.replace(' ', '-')}-{evaluated.corpus_sha256[:12]}"
+    texts = hashlib.sha256("\n".join(corpus.texts).encode()).hexdigest()[:12]
+    folder = work_dir / f"vectors-{evaluated.name}-{encoder.how.replace(' ', '-')}-{texts}"
     vectors = np.concatenate(list(_vectors(corpus.texts, encoder, folder)))
     questions = encoder.embed([item.question for item in evaluated.items]).vectors
     return [

