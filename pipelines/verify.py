@@ -10,12 +10,17 @@ from pipelines.core.encoders import Encoder, Head, Pair
 from pipelines.core.types import Usage
 from pipelines.support import coverage, numbers_agree
 
+NEAREST = 20
+"""Sentences with most of a claim's words: of long sources the others are not looked at."""
 READ = 3
 """Sentences that are read with a claim, each alone: those that are nearest to it in words and meaning."""
 JOINED = 4
 """Nearest sentences that are read together: a claim of several facts may stand in several."""
 JOINED_WORDS = 110
 """Most words of sentences that are read together: with a claim they fit the head's window."""
+
+FAR = -2.0
+"""The cosine of what is not looked at: below any other."""
 
 FEATURES = ("supports", "contradicts", "coverage", "cosine", "numbers")
 """What the calibration weighs: log odds of the head, share of the claim's terms, cosine, whether numbers agree."""
@@ -117,24 +122,37 @@ class Verifier:
         return Reading(places, features, _sigmoid(float(self._weights @ features) + self._bias), _sigmoid(odds[1]))
 
     def _cosines(self, checks: Sequence[Check]) -> tuple[list[Row], Usage]:
-        """Of each claim with each of its sources; each text is embedded once."""
-        places: dict[str, int] = {}
-        for check in checks:
-            for text in (check.claim, *check.sources) if check.sources else ():
-                places.setdefault(text, len(places))
-        embedded = self._encoder.embed(list(places))
-        return [
-            embedded.vectors[[places[text] for text in check.sources]] @ embedded.vectors[places[check.claim]]
-            if check.sources
-            else np.zeros(0, np.float32)
-            for check in checks
-        ], embedded.usage
+        """Of each claim with each of its sources, `FAR` for one that is not near; each text is embedded once."""
+        near = [_near(check) for check in checks]
+        texts = [
+            text
+            for check, places in zip(checks, near, strict=True)
+            if places
+            for text in (check.claim, *(check.sources[place] for place in places))
+        ]
+        known = list(dict.fromkeys(texts))
+        embedded = self._encoder.embed(known)
+        vectors = dict(zip(known, embedded.vectors, strict=True))
+        cosines = []
+        for check, places in zip(checks, near, strict=True):
+            row = np.full(len(check.sources), FAR, np.float32)
+            for place in places:
+                row[place] = vectors[check.claim] @ vectors[check.sources[place]]
+            cosines.append(row)
+        return cosines, embedded.usage
+
+
+def _near(check: Check) -> list[int]:
+    """Places of the sources that are looked at: those with most of the claim's words, and what is read anyway."""
+    shared = [coverage(check.claim, source) for source in check.sources]
+    order = sorted(range(len(shared)), key=lambda place: -shared[place])[:NEAREST]
+    return sorted({*order, *check.read})
 
 
 def _places(check: Check, cosines: Row) -> list[tuple[int, ...]]:
     """The sources that are read with a claim: some alone, and the best ones joined."""
     shared = np.array([coverage(check.claim, source) for source in check.sources], np.float32)
-    order = [int(place) for place in np.argsort(-(shared + cosines), kind="stable")]
+    order = [int(place) for place in np.argsort(-(shared + cosines), kind="stable") if cosines[place] > FAR]
     alone = list(dict.fromkeys([*order[:READ], *check.read]))
     joined: list[int] = []
     words = 0

@@ -8,22 +8,23 @@ STEPS = 50
 
 
 def fit_logistic(
-    features: NDArray[np.float64], positive: NDArray[np.bool_], *, ridge: float = 1.0, balanced: bool = True
+    features: NDArray[np.float64],
+    positive: NDArray[np.bool_],
+    *,
+    ridge: float = 1.0,
+    counts: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], float]:
     """Weights of the features as they are, and the bias.
 
     Args:
         features: `(n, k)`.
         ridge: Strength of the penalty on weights, the features scaled to a standard deviation of one.
-        balanced: Positives and negatives count equally, however many there are.
+        counts: How much each row counts, `(n,)`; without it all count one.
     """
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation[deviation == 0] = 1.0
     scaled = np.column_stack([(features - mean) / deviation, np.ones(len(features))])
-    share = positive.mean()
-    counts = (
-        np.where(positive, 0.5 / share, 0.5 / (1 - share)) if balanced and 0 < share < 1 else np.ones(len(positive))
-    )
+    counts = np.ones(len(positive)) if counts is None else counts
     penalty = ridge * np.eye(scaled.shape[1])
     penalty[-1, -1] = 1e-6  # the bias is free; separable data still has an end
     weights = np.zeros(scaled.shape[1])

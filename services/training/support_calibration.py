@@ -1,5 +1,6 @@
 """What the head's reading is worth beside words and cosine: fitted on claims held out of training."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,10 +36,8 @@ def held_out_claims(data: Path, share: float, seed: int) -> Iterator[Judged]:
     """Claims of the training parts that the head was not trained on, with all that they cite."""
     for row in read(data / "fm2" / "train" / "grounding.jsonl.gz", GroundingRow):
         if is_held_out(f"fm2:{row.page}", share):
-            for texts in (row.gold_evidence, [tidy(each.text) for each in row.candidates]):
-                sources = tuple(texts)
-                check = Check(row.claim_or_response, sources, (row.page,) * len(sources))
-                yield Judged("fm2", check, row.label == "SUPPORTS")
+            check = Check(row.claim_or_response, row.gold_evidence, (row.page,) * len(row.gold_evidence))
+            yield Judged("fm2", check, row.label == "SUPPORTS")
     for row in read(data / "expertqa" / "train" / "grounding.jsonl.gz", GroundingRow):
         if is_held_out(f"expertqa:{row.question_id or row.id}", share):
             sources = tuple(sentences_of(" ".join(each.text for each in row.context)))
@@ -54,12 +53,12 @@ def held_out_claims(data: Path, share: float, seed: int) -> Iterator[Judged]:
 
 
 def _made(data: Path, share: float, seed: int) -> Iterator[Judged]:
-    """True and false claims made from the pages, read with the whole page."""
-    texts = [text for text in page_texts(data) if is_held_out(text.group, share)]
+    """True and false claims made from the pages that wice cites, read with the whole page."""
+    texts = [text for text in page_texts(data) if text.group.startswith("wice:") and is_held_out(text.group, share)]
     for number, text in enumerate(texts):
         for example in made_examples([text], seed + number):
             if example.source in {"made/rephrased", "made/changed"}:
-                yield Judged("made", Check(example.first, text.sentences), example.label == SUPPORTS)
+                yield Judged("wice", Check(example.first, text.sentences), example.label == SUPPORTS)
 
 
 def calibrate(claims: Sequence[Judged], verdicts: Sequence[Verdict]) -> dict[str, float]:
@@ -72,12 +71,19 @@ def calibrate(claims: Sequence[Judged], verdicts: Sequence[Verdict]) -> dict[str
     features = [np.array([reading.features for reading in verdict.readings], np.float64) for _, verdict in kept]
     positive = np.array([claim.supported for claim, _ in kept])
     weights, bias = np.array([float(name == "supports") for name in FEATURES]), 0.0
+    counts = _counts([claim for claim, _ in kept])
     for _ in range(ROUNDS):
         chosen = np.array([rows[int(np.argmax(rows @ weights))] for rows in features])
-        weights, bias = fit_logistic(chosen, positive)
+        weights, bias = fit_logistic(chosen, positive, counts=counts)
     support = 1 / (1 + np.exp(-np.array([(rows @ weights).max() for rows in features]) - bias))
     found = {name: round(float(weight), 4) for name, weight in zip(FEATURES, weights, strict=True)}
     return {**found, "bias": round(bias, 4), "min_support": round(_threshold(kept, support, positive), 4)}
+
+
+def _counts(claims: Sequence[Judged]) -> NDArray[np.float64]:
+    """What each claim counts: all sets the same, and in each the supported claims as much as the others."""
+    sizes = Counter((claim.set, claim.supported) for claim in claims)
+    return np.array([len(claims) / (len(sizes) * sizes[claim.set, claim.supported]) for claim in claims])
 
 
 def _threshold(
