@@ -15,6 +15,7 @@ from services.evaluation.relinking import measure_relinking
 from services.evaluation.result import TaskResult
 from services.evaluation.retrieval import measure_retrieval
 from services.evaluation.rewriting import measure_rewriting, measure_rewritten_retrieval
+from services.evaluation.routing import measure_routing
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ TASKS = (
     Task("rewriting", measure_rewriting, ("cast_rewrite",), needs_index=False),
     Task("grounding", measure_grounding, ("wice", "expertqa", "fm2", "mtrag_human_eval"), needs_index=False),
     Task("citation", measure_relinking, ("multihop_wiki", "clapnq"), needs_index=False),
+    Task("routing", measure_routing, ("routing",), needs_index=False),
     Task("pruning", measure_pruning, ("multihop_wiki", "clapnq"), needs_index=False),
     Task("abstention", measure_abstention, ("nq_gold",)),
     Task("abstention", measure_abstention, ("clapnq",), needs_index=False),
