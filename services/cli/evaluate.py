@@ -80,18 +80,15 @@ def show(result: "Result") -> None:
 
 def _show_task(task: "TaskResult") -> None:
     from services.cli.render import add_row, console, line, table
-    from services.evaluation.report.text import pivot
+    from services.evaluation.report.text import pivot, turned
 
     line(f"{task.task}: {task.about}", "bold")
     headings, rows = pivot(task)
-    if len(headings) > WIDE and len(rows) < len(headings):  # one system or two: a line a measure
-        headings, rows = (
-            [task.task, *(" ".join(row[:2]) for row in rows)],
-            list(zip(headings[2:], *(row[2:] for row in rows), strict=True)),
-        )
-        made = table(*headings, right=headings[1:])
-    else:
-        made = table(*headings, right=headings[2:])
+    left = 2
+    if len(headings) > WIDE and len(rows) < len(headings):
+        headings, rows = turned(headings, rows)
+        left = 1
+    made = table(*headings, right=headings[left:])
     for row in rows:
         add_row(made, *row)
     console().print(made)

@@ -1,5 +1,6 @@
 """Results as one page that needs nothing else: style and plots stand in it, and no script."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -20,7 +21,8 @@ class Cell:
 
     Attributes:
         low, value, high: Places on a track of 0 to 100; `None` where the unit has no ends.
-        verdict: `better` or `worse` than the baseline where the paired interval leaves out 0.
+        delta, against: The paired difference, and to which baseline.
+        verdict: `better` or `worse` than it where the interval of the difference leaves out 0.
     """
 
     text: str
@@ -30,17 +32,24 @@ class Cell:
     high: float | None = None
     best: bool = False
     delta: str = ""
+    against: str = ""
     verdict: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One system; `own` where it is the product and no baseline."""
+    """One system.
+
+    Attributes:
+        own: Whether it is the product and no baseline.
+        against: The baseline of most of its differences.
+    """
 
     system: str
     own: bool
     cells: tuple[Cell, ...]
     n: int
+    against: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +147,17 @@ def _table(task: TaskResult, group: str, measures: Sequence[Measure]) -> Table:
         own, of_system = system not in task.baselines, [figures.get((system, measure.name)) for measure in shown]
         cells = [_cell(each, measure, best[measure.name]) for each, measure in zip(of_system, shown, strict=True)]
         if not own:  # how baselines differ among themselves is nobody's question
-            cells = [replace(cell, delta="", verdict="") for cell in cells]
-        rows.append(TableRow(system, own, tuple(cells), max((each.n for each in of_system if each), default=0)))
+            cells = [replace(cell, delta="", against="", verdict="") for cell in cells]
+        against = Counter(cell.against for cell in cells if cell.against).most_common(1)
+        rows.append(
+            TableRow(
+                system,
+                own,
+                tuple(cells),
+                max((each.n for each in of_system if each), default=0),
+                against[0][0] if against else "",
+            )
+        )
     return Table(group, tuple(measure.name for measure in shown), tuple(rows))
 
 
@@ -166,16 +184,10 @@ def _cell(figure: Figure | None, measure: Measure, best: float | None) -> Cell:
         value=100 * value if track else None,
         high=high if track else None,
         best=value == best,
-        delta=_delta(figure, measure),
+        delta=signed(figure.paired.difference, unit) if figure.paired and measure.better else "",
+        against=figure.against if figure.paired and measure.better else "",
         verdict=_verdict(figure, measure),
     )
-
-
-def _delta(figure: Figure, measure: Measure) -> str:
-    """The paired difference to the baseline."""
-    if figure.paired is None or not measure.better:
-        return ""
-    return f"{signed(figure.paired.difference, measure.unit)} against {figure.against}"
 
 
 def _verdict(figure: Figure, measure: Measure) -> str:

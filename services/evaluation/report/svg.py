@@ -132,9 +132,12 @@ def _points(series: Series, index: int, x: Axis, y: Axis) -> str:
                 f'<line class="whisker s{index}" x1="{across:.1f}" x2="{across:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
             )
         parts.append(f'<circle class="dot s{index}" cx="{across:.1f}" cy="{up:.1f}" r="6"/>')
-        right = across > (x.start + x.end) * 0.6
-        beside = across - 12 if right else across + 12
-        parts.append(_text(beside, up + 4, series.name, f"name s{index}", "end" if right else "start"))
+        # the first name below its whisker, the others above theirs: arms of the same quality stay readable
+        bottom, top = (y.place(series.low[at]), y.place(series.high[at])) if series.low and series.high else (up, up)
+        beside = max(bottom, up + 6) + 16 if index == 0 else min(top, up - 6) - 8
+        share = (across - x.start) / (x.end - x.start)
+        anchor = "start" if share < 0.25 else "end" if share > 0.75 else "middle"
+        parts.append(_text(across, beside, series.name, f"name s{index}", anchor))
     title = ", ".join(number(height, "share") for height in series.y)
     return f"<g><title>{escape(f'{series.name}: {title}')}</title>{''.join(parts)}</g>"
 

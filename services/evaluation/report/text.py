@@ -1,6 +1,8 @@
 """The figures of a task as the cells of a table."""
 
-from services.evaluation.figures import Figure
+from collections.abc import Sequence
+
+from services.evaluation.figures import ALL, Figure
 from services.evaluation.result import Measure, TaskResult, Unit
 
 NOTHING = "–"
@@ -21,6 +23,13 @@ def pivot(task: TaskResult, *, headline: bool = False) -> tuple[list[str], list[
         if (n := f"{max(each.n for each in task.figures if (each.group, each.system) == (group, system)):,}")
     ]
     return ["group", "system", *(measure.name for measure in measures), "n"], rows
+
+
+def turned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """The same table with a line a measure: for many measures of few systems."""
+    systems = [system if group == ALL else f"{group}: {system}" for group, system, *_ in rows]
+    lines = zip(headings[2:], *(row[2:] for row in rows), strict=True)
+    return ["measure", *systems], [list(line) for line in lines]
 
 
 def measures_of(task: TaskResult, *, headline: bool = False) -> list[Measure]:

@@ -1,5 +1,5 @@
 from services.evaluation.report.markdown import markdown
-from services.evaluation.report.text import number, pivot, signed
+from services.evaluation.report.text import number, pivot, signed, turned
 from tests.unit.services.evaluation.samples import result, task
 
 TASK = task(
@@ -14,6 +14,13 @@ def test_a_row_a_system_and_a_column_a_measure() -> None:
     assert rows[0][2].startswith("0.500 (0.000–1.000)")
     assert rows[1][2].startswith("1.000")
     assert rows[1][3].startswith("$0.00100")
+
+
+def test_a_turned_table_has_a_column_a_system() -> None:
+    headings, rows = turned(*pivot(TASK))
+    assert headings == ["measure", "base|line", "strata"]
+    assert [row[0] for row in rows] == ["right", "cost", "n"]
+    assert rows[0][1].startswith("0.500")
 
 
 def test_markdown_has_as_many_cells_in_every_row() -> None:
