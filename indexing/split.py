@@ -212,7 +212,7 @@ class _Builder:
             start=start,
             end=start + len(text),
             text=text,
-            sentences=tuple(sentences if paged else (s.model_copy(update={"page": None}) for s in sentences)),
+            sentences=tuple(sentences if paged else (Sentence(start=s.start, end=s.end) for s in sentences)),
             metadata=facts.metadata,
             labels=facts.labels,
         )
