@@ -1,7 +1,6 @@
 """Questions with their answers as statements: `who wrote X` and `Y` are `Y wrote X`."""
 
 import re
-from collections import Counter
 from collections.abc import Callable
 
 _WHO = re.compile(r"^(?:who|what|which \w+)\s((?!did|does|do|has\s\w+\s\w+ed|is\sthe\sname)[a-z]+\s.+)$")
@@ -64,15 +63,9 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str], str]], ...] 
 
 
 def recase(text: str, passage: str) -> str:
-    """A text with the capitals that its words have in a passage, where they have them most of the time."""
-    forms: dict[str, Counter[str]] = {}
-    for word in sorted(re.findall(r"\w+", passage), key=str.islower, reverse=True):  # the first of equals counts
-        forms.setdefault(word.lower(), Counter())[word] += 1
-
-    def cased(match: re.Match[str]) -> str:
-        word = match.group()
-        found = forms.get(word.lower()) if word.islower() else None
-        return found.most_common(1)[0][0] if found else word
-
-    changed = re.sub(r"\w+", cased, text)
+    """A text with capitals on the words that a passage never has without."""
+    words = re.findall(r"\w+", passage)
+    small = {word for word in words if word.islower()}
+    capital = {word.lower(): word for word in words if word.lower() not in small}
+    changed = re.sub(r"\w+", lambda match: capital.get(match[0], match[0]), text)
     return changed[:1].upper() + changed[1:]
