@@ -43,7 +43,7 @@ class LlamaIndexHybrid:
         self._nodes: list[TextNode] = []
 
     def add(self, chunks: Sequence[Chunk]) -> None:
-        self._nodes += [TextNode(id_=chunk.id, text=chunk.content) for chunk in chunks]
+        self._nodes += [_node(chunk) for chunk in chunks]
         index = VectorStoreIndex(self._nodes, embed_model=self._embedding)
         retriever = QueryFusionRetriever(
             [
@@ -60,16 +60,23 @@ class LlamaIndexHybrid:
 
     def ask(self, question: str) -> Answered:
         response = self._engine.query(question)
-        sources = {f"[{n}]": _chunk_of(each.node) for n, each in enumerate(response.source_nodes, start=1)}
+        sources = {f"[{n}]": each.node.metadata["chunk"] for n, each in enumerate(response.source_nodes, start=1)}
         return Answered(str(response), sources)
 
     def close(self) -> None:
         """Holds nothing."""
 
 
-def _chunk_of(node: TextNode) -> str:
-    """The engine makes new nodes of the retrieved ones and names these as their source."""
-    return node.ref_doc_id or node.node_id
+def _node(chunk: Chunk) -> TextNode:
+    # The engine makes nodes with new ids of the retrieved ones, so the id travels as metadata that no model sees.
+    unseen = ["chunk"]
+    return TextNode(
+        id_=chunk.id,
+        text=chunk.content,
+        metadata={"chunk": chunk.id},
+        excluded_embed_metadata_keys=unseen,
+        excluded_llm_metadata_keys=unseen,
+    )
 
 
 SYSTEM = LlamaIndexHybrid()
