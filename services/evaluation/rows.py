@@ -81,7 +81,6 @@ class QueryRow(Row):
     sources: tuple[Source, ...] = ()
     type: Any = None
     answerability: str | None = None
-    field: str = ""
     domain: str | None = None
     source: str | None = None
     rewrite: str | None = None

@@ -137,8 +137,8 @@ SETS: dict[str, Adapter] = {
     ),
     "expertqa": Adapter(
         corpus=ContextsOfClaims(),
-        group=lambda query: query.field,
         within=lambda query: (query.id,),
+        answerable=lambda query: None,  # what other systems cited may not answer
         only_with_documents=True,
         short_answers=False,
     ),

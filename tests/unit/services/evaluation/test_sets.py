@@ -143,7 +143,7 @@ def test_what_claims_cite_is_one_document_a_question(tmp_path: Path) -> None:
     questions(tmp_path, "expertqa", [{"id": "q1", "question": "?", "field": "Law"}, {"id": "q3", "question": "?"}])
     found = load("expertqa", tmp_path, "s")
     assert [(each.id, each.text) for each in found.corpus()] == [("q1", "One.\n\nTwo."), ("q2", "Other.")]
-    assert [(item.id, item.within, item.group) for item in found.questions] == [("q1", ("q1",), "Law")]
+    assert [(item.id, item.within, item.answerable) for item in found.questions] == [("q1", ("q1",), None)]
 
 
 def test_a_filing_is_its_file_where_there_is_one_and_its_pages_where_there_is_none(tmp_path: Path) -> None:
