@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from pipelines.core.deadline import Deadline
 from pipelines.core.session import Session
-from pipelines.core.tasks import PlanTask
+from pipelines.core.tasks import PlanTask, PruneTask
 from pipelines.core.types import Hit, Plan, Question, SearchQuery
+from pipelines.prune import EncoderPruner
 from pipelines.retrieve import Retriever
 from services.evaluation.context import Context
 from services.evaluation.figures import ALL
@@ -21,9 +22,13 @@ from services.evaluation.metrics.rouge1 import rouge_1
 from services.evaluation.result import Measure, ScoredItem, TaskResult
 from services.evaluation.retrieval import K, distinct_documents, question_of
 from services.evaluation.rows import QueryRow, RewriteRow
+from services.evaluation.sets import Item
 from services.evaluation.statistics import paired_interval
 from services.evaluation.tables import figures_of
 
+RERANKED = "plan stage, reranked"
+RERANK = 30
+"""Passages that the head `evidence` puts into a new order."""
 RAW, LAST_TWO, HISTORY = "question as asked", "last two turns", "all turns"
 MODEL, STAGE = "model rewrite", "plan stage"
 BASELINES = (RAW, LAST_TWO, HISTORY)
@@ -61,18 +66,16 @@ class _Planned:
 async def measure_rewritten_retrieval(context: Context) -> TaskResult:
     """Searches for every system's plan with the real retrieve stage: by the encoder alone, and as configured."""
     rewrites = {row.id: row.rewrite for row in context.evaluated.rows("queries", QueryRow)}
-    retrievers = _retrievers(context)
+    retrievers, pruner = _retrievers(context), _reader(context)
     scored: list[ScoredItem] = []
     for item in context.items():
         planned = await _plan(context, question_of(item, history=True), rewrites[item.id])
         for system, plan in planned.plans.items():
-            scores: dict[str, float | None] = {PLAN_MS: planned.ms} if system == STAGE else {}
-            for fusion, retriever in retrievers.items():
-                documents = distinct_documents(await _search(context, retriever, question_of(item), plan))
-                scores[f"{RECALL} {fusion}"] = recall(documents, item.gold, K)
-                scores[f"{GAIN} {fusion}"] = ndcg(documents, item.gold, K)
-            detail = {"queries": [query.text for query in plan.queries]}
-            scored.append(ScoredItem(id=item.id, system=system, group=item.group, scores=scores, detail=detail))
+            found = {name: await _search(context, each, question_of(item), plan) for name, each in retrievers.items()}
+            scored.append(_scored(item, system, plan, found, planned.ms if system == STAGE else None))
+            if system == STAGE and pruner:
+                reranked = {name: _reranked(context, pruner, item, plan, hits) for name, hits in found.items()}
+                scored.append(_scored(item, RERANKED, plan, reranked, None))
     return TaskResult(
         task="rewriting",
         about=f"Whether the documents that answer a question are among the first {K} found with a rewrite of it.",
@@ -130,7 +133,7 @@ async def _plan(context: Context, question: Question, rewrite: str | None) -> _P
 
 
 def _retrievers(context: Context) -> dict[str, Retriever]:
-    settings = context.settings.retrieve
+    settings = context.settings.retrieve.model_copy(update={"top_k": RERANK})
     dense = settings.model_copy(update={"dense_weight": 1.0, "bm25_weight": 0.0, "section_weight": 0.0})
     store, encoder = context.runtime.store, context.runtime.encoder
     return {"dense": Retriever(store, encoder, dense), "hybrid": Retriever(store, encoder, settings)}
@@ -140,6 +143,31 @@ async def _search(context: Context, retriever: Retriever, question: Question, pl
     session = Session(Deadline.after(context.settings.answer.deadline_s))
     found = await retriever.run_async(question=question, plan=plan, session=session)
     return found["hits"]
+
+
+def _reader(context: Context) -> EncoderPruner | None:
+    """The in-process prune stage, where it reads passages with the head."""
+    pruner = context.runtime.runner.prune
+    return pruner if isinstance(pruner, EncoderPruner) and context.runtime.heads.get("evidence") else None
+
+
+def _reranked(context: Context, pruner: EncoderPruner, item: Item, plan: Plan, hits: Sequence[Hit]) -> Sequence[Hit]:
+    """The same hits by the probability that they help."""
+    deadline_s = context.settings.answer.deadline_s
+    task = PruneTask(question=plan.standalone, asked=item.question, hits=tuple(hits), timeout_s=deadline_s)
+    return [scored.hit for scored in sorted(pruner.score(task).hits, key=lambda scored: -scored.score)]
+
+
+def _scored(item: Item, system: str, plan: Plan, found: Mapping[str, Sequence[Hit]], ms: float | None) -> ScoredItem:
+    scores: dict[str, float | None] = {}
+    for fusion, hits in found.items():
+        documents = distinct_documents(hits)
+        scores[f"{RECALL} {fusion}"] = recall(documents, item.gold, K)
+        scores[f"{GAIN} {fusion}"] = ndcg(documents, item.gold, K)
+    if ms is not None:
+        scores[PLAN_MS] = ms
+    detail = {"queries": [query.text for query in plan.queries]}
+    return ScoredItem(id=item.id, system=system, group=item.group, scores=scores, detail=detail)
 
 
 def _never_worse(scored: Sequence[ScoredItem], measure: str, seed: int) -> str:
