@@ -100,9 +100,7 @@ class ModelPlanner:
             standalone = rewrite.standalone if question.history else question.text
             plan = make_plan(question.text, standalone, queries, self._settings)
             model, usage, fallback = completion.model, completion.usage, completion.fallback
-        receipt = StageReceipt(
-            stage="plan", tier=self._tier, model=model, usage=usage, ms=watch.ms, fallback=fallback
-        )
+        receipt = StageReceipt(stage="plan", tier=self._tier, model=model, usage=usage, ms=watch.ms, fallback=fallback)
         return PlanResult(plan=plan, receipt=receipt)
 
 
