@@ -9,7 +9,6 @@ from sqlalchemy import ColumnElement, Select, delete, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from pipelines.core.access import Labels
-from pipelines.core.errors import NotFoundError
 from pipelines.core.state.cursors import decode, encode
 from pipelines.core.state.database import Database
 from pipelines.core.state.learning_tables import TraceDocumentRow, TraceLabelRow, TraceRow
@@ -128,18 +127,6 @@ class Traces:
             rows = session.scalars(_after(select(TraceRow).where(*which.conditions), cursor).limit(limit + 1)).all()
             last = encode(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None
             return Page(tuple(map(_trace, rows[:limit])), last)
-
-    def get(self, trace_id: str) -> Trace:
-        """One record.
-
-        Raises:
-            NotFoundError: there is none with this id.
-        """
-        with self._database.read() as session:
-            row = session.get(TraceRow, trace_id)
-            if row is None:
-                raise NotFoundError(f"There is no record {trace_id}.")
-            return _trace(row)
 
     def counts(self, which: TraceFilter) -> dict[tuple[str, str], int]:
         """How many there are by stage and parse status."""
