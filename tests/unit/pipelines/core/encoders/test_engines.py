@@ -139,3 +139,19 @@ def test_converting_calls_nobody_and_serving_loads_no_torch(bert: Path, tmp_path
         assert done.stderr == ""
     assert found == [[[], True], [[], False]]
     assert not (tmp_path / "intel").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell what a process takes")
+def test_memory_does_not_grow_with_every_new_shape() -> None:
+    code = (
+        "from pathlib import Path\n"
+        "def mib(): return int(Path('/proc/self/status').read_text().split('RssAnon:')[1].split()[0]) / 1024\n"
+        "from pipelines.core.encoders import Encoder; from pipelines.core.settings import EncoderSettings\n"
+        "encoder = Encoder(EncoderSettings())\n"
+        "def some(words): [encoder.embed(['word ' * (3 * n)] * (1 + n % 3)) for n in words]\n"
+        "some(range(1, 80, 4)); before = mib(); some(range(2, 80, 2)); print(mib() - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[5], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 60
