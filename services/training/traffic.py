@@ -16,6 +16,7 @@ from pipelines.plan import Rewrite
 from pipelines.prune import Selection
 from pipelines.reading import evidence_pair
 from pipelines.resolve import resolve_pair, user_turns
+from pipelines.sufficiency import sufficiency_pair
 from pipelines.support import coverage
 from services.training.examples import Example
 from services.training.scrub import Scrubbed, Scrubber
@@ -72,7 +73,7 @@ def _sufficiency(trace: Trace, label: TeacherLabel) -> Iterator[Example]:
     evidence = PruneResult.model_validate(trace.result).evidence
     if evidence.items:
         enough = selection.answerable and share_kept(task, selection, evidence) >= ENOUGH
-        yield _example(sufficiency_pair(task.question, evidence), trace, label=float(enough))
+        yield _example(sufficiency_pair(task.question, evidence.items), trace, label=float(enough))
 
 
 def _support(trace: Trace, label: TeacherLabel) -> Iterator[Example]:
@@ -92,11 +93,6 @@ def _support(trace: Trace, label: TeacherLabel) -> Iterator[Example]:
 
 
 _MAKERS = {"resolve": _resolve, "evidence": _evidence, "sufficiency": _sufficiency, "support": _support}
-
-
-def sufficiency_pair(question: str, evidence: Evidence) -> Pair:
-    """A question with all evidence for it."""
-    return Pair(question, "\n".join(f"{item.passage.context}: {item.text}" for item in evidence.items))
 
 
 def kept_sentences(selection: Selection) -> dict[int, frozenset[int]]:
