@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pipelines.core.encoders import Encoder
 from pipelines.core.text import content_words, is_statement
 from pipelines.core.types import EvidenceItem, Usage
-from pipelines.support import coverage, stands_in, support_scores
-from pipelines.verify import Check, Verdict, Verifier
+from pipelines.support import WRONG_NUMBER_FACTOR, coverage, stands_in, support_scores
+from pipelines.verify import Check, Reading, Verdict, Verifier
 
 MAX_SOURCES = 3
 """Most citations of one claim."""
@@ -83,11 +83,16 @@ def bind_by_reading(
     for row, verdict in read.items():
         for reading in verdict.readings:
             if len(reading.places) == 1:
-                support[row, reading.places[0]] = reading.support
+                support[row, reading.places[0]] = _cut(reading)
     bound = [_choose(claim, sources, support[row], least) for row, claim in enumerate(claims)]
     for row, verdict in read.items():
         bound[row] = bound[row] or _together(claims[row], sources, verdict, least)
     return bound, usage
+
+
+def _cut(reading: Reading) -> float:
+    """Its support, less where a number differs: a head is no good at arithmetic."""
+    return reading.support * (1.0 if reading.numbers_agree else WRONG_NUMBER_FACTOR)
 
 
 def _cited(claim: Claim, sources: Sequence[Source]) -> list[int]:
@@ -104,7 +109,7 @@ def _cited(claim: Claim, sources: Sequence[Source]) -> list[int]:
 def _together(claim: Claim, sources: Sequence[Source], verdict: Verdict, least: float) -> list[Bound]:
     """Sentences that state a claim together, though none does alone: those that have some of its words of their own."""
     for reading in verdict.readings:
-        if len(reading.places) > 1 and reading.support >= least:
+        if len(reading.places) > 1 and _cut(reading) >= least:
             ranked = sorted(reading.places, key=lambda place: -coverage(claim.text, sources[place].text))
             kept: list[int] = []
             for place in ranked[:MAX_SOURCES]:

@@ -22,8 +22,10 @@ JOINED_WORDS = 110
 FAR = -2.0
 """The cosine of what is not looked at: below any other."""
 
-FEATURES = ("supports", "contradicts", "coverage", "cosine", "numbers")
-"""What the calibration weighs: log odds of the head, share of the claim's terms, cosine, whether numbers agree."""
+FEATURES = ("supports", "contradicts", "cosine", "numbers", "words", "denied")
+"""What the calibration weighs. Of a reading: the head's log odds of two labels, the cosine, whether the numbers agree.
+Of its claim: the logarithm of its words, since labels and headings are seldom supported, and the highest log odds that
+any text read contradicts it."""
 
 Row = NDArray[np.float32]
 
@@ -52,12 +54,14 @@ class Reading:
         features: As `FEATURES` names them.
         support: Estimated probability that it states the claim.
         contradicts: Probability that it says otherwise.
+        numbers_agree: Whether it has all numbers of the claim.
     """
 
     places: tuple[int, ...]
     features: Row
     support: float
     contradicts: float
+    numbers_agree: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,26 +104,23 @@ class Verifier:
             return [Verdict() for _ in checks], usage
         scores = self._head.score(pairs)
         odds = _log_odds(scores.pairs)
-        verdicts, at = [], 0
-        for check, each, row in zip(checks, chosen, cosines, strict=True):
-            readings = [self._reading(check, places, row, said) for places, said in zip(each, odds[at:], strict=False)]
-            verdicts.append(Verdict(tuple(sorted(readings, key=lambda reading: -reading.support))))
-            at += len(each)
+        ends = np.cumsum([len(each) for each in chosen])[:-1]
+        verdicts = [
+            self._verdict(check, each, row, said) if each else Verdict()
+            for check, each, row, said in zip(checks, chosen, cosines, np.split(odds, ends), strict=True)
+        ]
         return verdicts, usage + scores.usage
 
-    def _reading(self, check: Check, places: tuple[int, ...], cosines: Row, odds: Row) -> Reading:
-        text = " ".join(check.sources[place] for place in places)
-        features = np.array(
-            [
-                odds[0],
-                odds[1],
-                coverage(check.claim, text),
-                cosines[list(places)].mean(),
-                numbers_agree(check.claim, text),
-            ],
-            np.float32,
-        )
-        return Reading(places, features, _sigmoid(float(self._weights @ features) + self._bias), _sigmoid(odds[1]))
+    def _verdict(self, check: Check, chosen: Sequence[tuple[int, ...]], cosines: Row, odds: Row) -> Verdict:
+        words, denied = np.log1p(len(check.claim.split())), odds[:, 1].max()
+        readings = []
+        for places, (supports, contradicts, _) in zip(chosen, odds, strict=True):
+            agree = numbers_agree(check.claim, _text(check, places))
+            cosine = cosines[list(places)].mean()
+            features = np.array([supports, contradicts, cosine, agree, words, denied], np.float32)
+            support = _sigmoid(float(self._weights @ features) + self._bias)
+            readings.append(Reading(places, features, support, _sigmoid(contradicts), agree))
+        return Verdict(tuple(sorted(readings, key=lambda reading: -reading.support)))
 
     def _cosines(self, checks: Sequence[Check]) -> tuple[list[Row], Usage]:
         """Of each claim with each of its sources, `FAR` for one that is not near; each text is embedded once."""
@@ -167,7 +168,11 @@ def _places(check: Check, cosines: Row) -> list[tuple[int, ...]]:
 
 def _pair(check: Check, places: tuple[int, ...]) -> Pair:
     context = check.contexts[places[0]] if check.contexts else ""
-    return Pair(check.claim, " ".join(check.sources[place] for place in places), context)
+    return Pair(check.claim, _text(check, places), context)
+
+
+def _text(check: Check, places: tuple[int, ...]) -> str:
+    return " ".join(check.sources[place] for place in places)
 
 
 def _log_odds(logits: Row) -> Row:
