@@ -10,13 +10,13 @@ from pipelines.core.encoders import Encoder, Head, Pair
 from pipelines.core.types import Usage
 from pipelines.support import coverage, numbers_agree
 
-NEAREST = 20
+NEAREST = 10
 """Sentences with most of a claim's words: of long sources the others are not looked at."""
-READ = 3
+READ = 2
 """Sentences that are read with a claim, each alone: those that are nearest to it in words and meaning."""
 JOINED = 4
 """Nearest sentences that are read together: a claim of several facts may stand in several."""
-JOINED_WORDS = 110
+JOINED_WORDS = 90
 """Most words of sentences that are read together: with a claim they fit the head's window."""
 
 FAR = -2.0
