@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +23,10 @@ SHORT_TOKENS = 32
 """Rows up to this join a pass of shorter ones. Longer ones would make a query wait for the padding that they bring."""
 
 
+PATIENCE_S = 2.0
+"""A request of which no row was taken for so long gets a pass, however many lighter ones come: each second one."""
+
+
 @dataclass(slots=True, eq=False)
 class _Job:
     engine: Engine
@@ -31,6 +36,7 @@ class _Job:
     budget: int
     rows: deque[Window] = field(default_factory=deque)
     left: int = 0
+    served_at: float = 0.0
     closed: bool = False
     done: Future[None] = field(default_factory=Future)
 
@@ -42,13 +48,15 @@ class Scheduler:
     """Takes requests of all threads and engines of a process.
 
     The lightest request goes first, so that a question overtakes a bulk of passages: it waits for the passes that are
-    under way, not for the bulk. Requests that are under way share passes when they use the same engine.
+    under way, not for the bulk, which gets on all the same (`PATIENCE_S`). Requests that are under way share passes when
+    they use the same engine.
     """
 
     def __init__(self) -> None:
         self._workers = ThreadPoolExecutor(WORKERS, "strata-encoder")
         self._lock = threading.Lock()
         self._jobs: list[_Job] = []
+        self._indulged = False
 
     def request(self, engine: Engine, pad_id: int, take: Take, *, weight: int, budget: int) -> "Request":
         """Opens a request.
@@ -65,9 +73,12 @@ class Scheduler:
         if not ordered:
             return
         with self._lock:
+            if job.done.done():  # it failed: `wait` says so
+                return
             job.rows.extend(ordered)
             job.left += len(ordered)
             if job not in self._jobs:
+                job.served_at = time.monotonic()
                 self._jobs.append(job)
         for _ in range(WORKERS):
             self._workers.submit(self._work)
@@ -78,7 +89,7 @@ class Scheduler:
             job.closed = True
             self._settle(job)
 
-    def drop(self, job: _Job, error: Exception) -> None:
+    def drop(self, job: _Job, error: BaseException) -> None:
         """Ends a job early."""
         with self._lock:
             job.left -= len(job.rows)
@@ -108,7 +119,8 @@ class Scheduler:
         """The rows of the next pass."""
         with self._lock:
             self._jobs = [job for job in self._jobs if job.rows]
-            ordered = sorted(self._jobs, key=lambda job: job.weight)
+            now = time.monotonic()
+            ordered = self._ordered(now)
             rows: _Rows = []
             for job in ordered:
                 if not rows:
@@ -116,7 +128,19 @@ class Scheduler:
                 elif job.engine is ordered[0].engine:
                     longest = max(SHORT_TOKENS, *(len(window.ids) for _, window in rows))
                     _move(job, rows, JOIN_TOKENS, longest)
+            for job, _ in rows:
+                job.served_at = now
             return rows
+
+    def _ordered(self, now: float) -> list[_Job]:
+        """The lightest first; before it, in each second pass at most, the one that has waited too long."""
+        ordered = sorted(self._jobs, key=lambda job: job.weight)
+        longest = min(ordered, key=lambda job: job.served_at, default=None)
+        self._indulged = longest is not None and not self._indulged and now - longest.served_at >= PATIENCE_S
+        if longest is not None and self._indulged:
+            ordered.remove(longest)
+            ordered.insert(0, longest)
+        return ordered
 
     def _settle(self, job: _Job) -> None:
         if job.closed and job.left == 0 and not job.done.done():
@@ -136,7 +160,11 @@ class Request:
     def wait(self) -> None:
         """Returns when every window was taken. Raises what the engine or `take` raised."""
         self._scheduler.close(self._job)
-        self._job.done.result()
+        try:
+            self._job.done.result()
+        except BaseException as error:  # Ctrl-C as well: the process ends with what waits, and that may be minutes
+            self._scheduler.drop(self._job, error)
+            raise
 
 
 def _move(job: _Job, rows: _Rows, budget: int, longest: int) -> None:

@@ -109,5 +109,51 @@ def test_an_engine_s_error_reaches_its_caller_and_nobody_after() -> None:
     assert run(scheduler, engine, windows(5)) == {0: 5}
 
 
+def test_a_bulk_gets_on_under_a_stream_of_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.core.encoders.scheduler.PATIENCE_S", 0.05)
+    scheduler, engine, done = Scheduler(), Recorder(0.005), threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            run(scheduler, engine, windows(*[1] * 4, tokens=50))
+
+    askers = [in_thread(ask) for _ in range(6)]
+    bulk = in_thread(lambda: run(scheduler, engine, windows(*[7] * 3, tokens=100)))
+    bulk.join(5.0)
+    ended = not bulk.is_alive()
+    done.set()
+    for thread in (*askers, bulk):
+        thread.join()
+    assert ended
+
+
+def test_what_comes_after_an_error_is_not_worked_on() -> None:
+    scheduler, engine = Scheduler(), Recorder()
+    request = scheduler.request(engine, 0, lambda window, states: None, weight=1, budget=100)
+    request.add(windows(666))
+    while not request._job.done.done():
+        time.sleep(0.001)
+    request.add(windows(*range(50), tokens=100))
+    with pytest.raises(RuntimeError, match="engine fell"):
+        request.wait()
+    run(scheduler, engine, windows(5))
+    assert engine.passes == [[666], [5]]
+
+
+def test_nobody_works_for_a_caller_that_was_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler, engine = Scheduler(), Recorder(0.01)
+    request = scheduler.request(engine, 0, lambda window, states: None, weight=1, budget=100)
+    request.add(windows(*[7] * 100, tokens=100))
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(request._job.done, "result", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        request.wait()
+    run(scheduler, engine, windows(5))
+    assert len(engine.passes) < 20
+
+
 def test_nothing_to_do_is_done() -> None:
     assert run(Scheduler(), Recorder(), []) == {}
