@@ -1,11 +1,13 @@
 """Converted models on disk: made once, whole or not there, checked when they are taken."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import logging
 import os
 import shutil
+import stat
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
@@ -18,7 +20,9 @@ MANIFEST = "manifest.json"
 
 
 class ModelCache:
-    """Folders of files by key. Processes may share one; where it cannot be written, what is made lasts as long as this.
+    """Folders of files by key. Processes may share one; where it cannot be used, what is made lasts as long as this.
+
+    What is in a folder that other users may write is not read: its files would be theirs, and its manifest too.
 
     Args:
         root: `None` for the user's cache folder.
@@ -30,26 +34,37 @@ class ModelCache:
 
     def folder(self, key: str, make: Callable[[Path], None]) -> Path:
         """The folder of a key. `make` fills it where there is none yet, or where its files are not what was written."""
-        folder = self._kept.get(key, self._root / key)
-        if key in self._kept or _whole(folder):
-            return folder
+        if key in self._kept:
+            return self._kept[key]
+        folder = self._root / key
         try:
             self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with self._alone(key):
-                if not _whole(folder):  # another process made it meanwhile
-                    self._make(folder, make)
+            _check_owner(self._root)
+            if not _whole(folder):
+                with self._alone(key):
+                    if not _whole(folder):  # another process made it meanwhile
+                        self._make(folder, make)
             return folder
         except OSError as error:
-            logger.warning("converted models cannot be kept in %s: %s", self._root, error.strerror)
-            scratch = Path(tempfile.mkdtemp(prefix="strata-model-"))
-            weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
+            logger.warning("converted models cannot be kept in %s: %s", self._root, error.strerror or error)
+            self._kept[key] = self._scratch(make)
+            return self._kept[key]
+
+    def _scratch(self, make: Callable[[Path], None]) -> Path:
+        scratch = Path(tempfile.mkdtemp(prefix="strata-model-"))
+        remove = weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
+        try:
             make(scratch)
-            self._kept[key] = scratch
-            return scratch
+        except BaseException:
+            remove()
+            raise
+        return scratch
 
     def _make(self, folder: Path, make: Callable[[Path], None]) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self._root))
+        partial = folder.with_name(f".partial-{folder.name}")
+        for old in (folder, partial):  # of a process that was killed
+            shutil.rmtree(old, ignore_errors=True)
+        partial.mkdir(mode=0o700)
         try:
             make(partial)
             (partial / MANIFEST).write_text(json.dumps(_digests(partial)))
@@ -74,6 +89,13 @@ def key_of(*parts: str) -> str:
 def user_cache() -> Path:
     """The user's cache folder, as XDG has it."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "strata" / "models"
+
+
+def _check_owner(root: Path) -> None:
+    """Raises `PermissionError` where other users may put files. A group may: volumes of containers belong to one."""
+    found = root.stat()
+    if found.st_uid not in (os.geteuid(), 0) or found.st_mode & stat.S_IWOTH:
+        raise PermissionError(errno.EPERM, "other users may write to it")
 
 
 def _whole(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tempfile
 import threading
 from pathlib import Path
 
@@ -87,6 +88,34 @@ def test_a_read_only_folder_is_read(tmp_path: Path) -> None:
     finally:
         tmp_path.chmod(0o700)
     assert make.made == 2
+
+
+def test_what_others_may_have_put_there_is_not_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ModelCache(tmp_path).folder("key", Maker("poison"))
+    tmp_path.chmod(0o1777)
+    assert read(ModelCache(tmp_path).folder("key", Maker())) == "weights"
+    assert "other users may write" in caplog.text
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".partial-key").mkdir()
+    (tmp_path / ".partial-key" / "model.bin").write_text("half")
+    assert read(ModelCache(tmp_path).folder("key", Maker())) == "weights"
+    assert not (tmp_path / ".partial-key").exists()
+
+
+def test_a_failure_without_a_cache_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "model.bin").write_text("half")
+        raise RuntimeError("no")
+
+    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    cache = ModelCache(tmp_path / "file")
+    with pytest.raises(RuntimeError):
+        cache.folder("key", fail)
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_several_at_once_make_it_once(tmp_path: Path) -> None:
