@@ -25,6 +25,7 @@ KINDS = {
 """Presidio's names of what is taken out, and ours."""
 ORDER = tuple(KINDS)
 """Where two kinds claim the same text, the longer one counts, then the one that stands first."""
+_WORD = re.compile(r"\w")
 PATTERNS = "e-mail addresses, phone numbers, IBANs, card numbers, IP addresses and US social security numbers"
 
 
@@ -61,14 +62,17 @@ class Scrubber:
     def record(self, texts: Iterable[str]) -> "Scrubbed":
         """Looks through all texts of one record: what is found in one is replaced in all of them."""
         placeholders: dict[str, str] = {}
+        inside: set[str] = set()
         counts: dict[str, int] = {}
         for text in dict.fromkeys(texts):
             for kind, start, end in self.find(text):
                 value = text[start:end]
+                if _WORD.match(text[start - 1 : start]) or _WORD.match(text, end):
+                    inside.add(value)
                 if value not in placeholders:
                     counts[kind] = counts.get(kind, 0) + 1
                     placeholders[value] = f"<{kind}_{counts[kind]}>"
-        return Scrubbed(placeholders)
+        return Scrubbed(placeholders, frozenset(inside))
 
     def find(self, text: str) -> list[tuple[str, int, int]]:
         """Personal data in a text: kind, start and end, in order and apart."""
@@ -124,16 +128,23 @@ class Scrubbed:
 
     Attributes:
         placeholders: By the text that each replaces.
+        inside: Those of the texts that are replaced inside of words too, since one was found there: `_0301234567_`, or
+            anything in a script that puts no spaces between words.
     """
 
     placeholders: Mapping[str, str]
+    inside: frozenset[str] = frozenset()
 
     @cached_property
     def _pattern(self) -> re.Pattern[str] | None:
         longest_first = sorted(self.placeholders, key=len, reverse=True)
         if not longest_first:
             return None
-        return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
+        return re.compile("|".join(map(self._wanted, longest_first)))
+
+    def _wanted(self, value: str) -> str:
+        literal = re.escape(value)
+        return literal if value in self.inside else rf"(?<!\w){literal}(?!\w)"
 
     def text(self, text: str) -> str:
         """A text without the personal data."""
@@ -157,20 +168,22 @@ class Scrubbed:
         return "".join((*parts, text[done:])), [(_moved(low, cuts, 0), _moved(high, cuts, 1)) for low, high in spans]
 
     def json(self, value: "JsonValue") -> "JsonValue":
-        """A JSON value, its texts without the personal data; keys stay."""
+        """A JSON value, its texts and keys without the personal data."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, list):
             return [self.json(item) for item in value]
         if isinstance(value, dict):
-            return {key: self.json(item) for key, item in value.items()}
+            return {self.text(key): self.json(item) for key, item in value.items()}
         return value
 
 
 def texts_in(value: "JsonValue") -> Iterable[str]:
-    """All texts of a JSON value."""
+    """All texts of a JSON value, keys too: a model that strays from its form may write anything there."""
     if isinstance(value, str):
         yield value
+    if isinstance(value, dict):
+        yield from value
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from texts_in(item)
 

@@ -33,9 +33,15 @@ def test_what_is_found_in_one_text_is_replaced_in_all(scrubber: Scrubber) -> Non
     record = Scrubbed({"4711": "<PHONE_1>", "4711-12": "<PHONE_2>"})
     assert record.text("x4711 4711, 4711-12. 47110") == "x4711 <PHONE_1>, <PHONE_2>. 47110"
     assert record.json({"4711": ["4711", 4711, None, {"a": "4711"}]}) == {
-        "4711": ["<PHONE_1>", 4711, None, {"a": "<PHONE_1>"}]
+        "<PHONE_1>": ["<PHONE_1>", 4711, None, {"a": "<PHONE_1>"}]
     }
-    assert list(texts_in({"a": ["b", {"c": "d"}, 1, None]})) == ["b", "d"]
+    assert list(texts_in({"a": ["b", {"c": "d"}, 1, None]})) == ["a", "b", "c", "d"]
+
+
+def test_what_is_found_inside_of_a_word_is_replaced_there(scrubber: Scrubber) -> None:
+    for text in ("call _+49 30 901820_ now", "电话+49 30 901820。"):
+        assert "901820" in text
+        assert "901820" not in scrubber.record([text]).text(text)
 
 
 def test_spans_stay_on_their_words() -> None:
