@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -29,11 +29,11 @@ class Example(Value):
     second: str
     context: str = ""
     spans: tuple[tuple[int, int], ...] = ()
-    label: float | None = None
-    span_labels: tuple[float, ...] | None = None
+    label: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    span_labels: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = None
     group: str = ""
     source: str
-    weight: float = Field(1.0, gt=0)
+    weight: float = Field(1.0, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _spans_have_labels(self) -> Self:

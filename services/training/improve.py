@@ -98,12 +98,14 @@ class Improving:
         """Trains, judges and stores a candidate; accepts it where it is better, or by `force`.
 
         Raises:
-            InvalidRequestError: there are too few questions.
+            InvalidRequestError: there are too few questions, or labels that this head does not have.
             ConfigurationError: there is no head to start from.
+            ConflictError: another head became live meanwhile; the candidate is stored, and judged beside the old one.
         """
         sides = split(examples)
         parent, live = self._live(name)
         spec = HeadSpec.read(live)
+        _check_labels(spec, examples)
         made = spec.model_copy(update={"version": _new_version(examples)})
         with tempfile.TemporaryDirectory(prefix="strata-train-") as scratch:
             folder = Path(scratch)
@@ -123,8 +125,9 @@ class Improving:
             card = _card(made, parent or f"{spec.version}, as it comes with Strata", verdict, sides, options)
             (folder / "README.md").write_text(card, encoding="utf-8")
             stored = self._store.add(folder, _figures(verdict, sides, options, force), parent)
-        decide = self._versions.accept if verdict.accepted or force else self._versions.reject
-        return Improved(decide(name, stored.version), verdict)
+        if verdict.accepted or force:
+            return Improved(self._versions.accept(name, stored.version, as_better=not force), verdict)
+        return Improved(self._versions.reject(name, stored.version), verdict)
 
     def _live(self, name: HeadName) -> tuple[str | None, Path]:
         """The version that is live, `None` where it comes with Strata, and its folder."""
@@ -145,6 +148,13 @@ class Improving:
             return found.pairs, found.spans
 
         return score
+
+
+def _check_labels(spec: HeadSpec, examples: Sequence[Example]) -> None:
+    highest = max(1, len(spec.pair_labels) - 1)
+    for number, example in enumerate(examples, 1):
+        if example.label is not None and example.label > highest:
+            raise InvalidRequestError(f"Example {number} has the label {example.label:g}; {spec.name} has none such.")
 
 
 def _new_version(examples: Sequence[Example]) -> str:

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -82,6 +83,39 @@ def test_at_most_one_is_live_whoever_accepts_at_the_same_time(heads: HeadVersion
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(accept, range(6)))
     assert sorted(statuses(heads).values()) == ["accepted", *["retired"] * 5]
+
+
+def test_what_becomes_live_while_it_is_judged_is_not_rejected(heads: HeadVersions) -> None:
+    together = threading.Barrier(2)
+
+    def reject(version: str) -> None:
+        together.wait()
+        with suppress(ConflictError):
+            heads.reject("evidence", version)
+
+    with ThreadPoolExecutor(1) as pool:
+        for number in range(20):
+            add(heads, str(number))
+            rejected = pool.submit(reject, str(number))
+            together.wait()
+            heads.accept("evidence", str(number))
+            rejected.result()
+            assert live(heads) == str(number)
+
+
+def test_a_head_that_was_judged_beside_one_that_is_not_live_any_more_is_not_accepted_as_better(
+    heads: HeadVersions, clock: Clock
+) -> None:
+    for version in ("1", "2"):
+        add(heads, version)  # both trained from the one that is shipped
+    heads.accept("evidence", "1", as_better=True)
+    heads.accept("evidence", "1", as_better=True)
+    with pytest.raises(ConflictError, match="not live any more"):
+        heads.accept("evidence", "2", as_better=True)
+    assert statuses(heads) == {"1": "accepted", "2": "candidate"}
+    clock.move(1)
+    heads.accept("evidence", "2")
+    assert live(heads) == "2"
 
 
 def test_the_blob_of_a_version_is_needed_whatever_became_of_it(heads: HeadVersions, database: Database) -> None:

@@ -119,15 +119,23 @@ class HeadVersions:
             rows = session.scalars(select(HeadRow).where(HeadRow.status == HeadStatus.ACCEPTED)).all()
             return {row.name: _version(row) for row in rows}
 
-    def accept(self, name: str, version: str) -> HeadVersion:
+    def accept(self, name: str, version: str, *, as_better: bool = False) -> HeadVersion:
         """Makes a version live in the place of the one that is. Accepting the live one changes nothing.
+
+        Args:
+            as_better: Because it was judged better than the version that it was trained from.
 
         Raises:
             NotFoundError: there is none.
+            ConflictError: as the better one, and another version than that has become live meanwhile.
         """
         with self._database.write() as session:
             _lock(session, name)
             row = _found(session, name, version)
+            if as_better and _live(session, name) not in (row.parent, version):
+                raise ConflictError(
+                    f"The head {name} {version} was judged beside a version that is not live any more; train again."
+                )
             if row.status != HeadStatus.ACCEPTED:
                 self._retire(session, name)
                 row.status, row.accepted_at = HeadStatus.ACCEPTED, self._clock()
@@ -141,6 +149,7 @@ class HeadVersions:
             ConflictError: it is or was live.
         """
         with self._database.write() as session:
+            _lock(session, name)
             row = _found(session, name, version)
             if row.status not in (HeadStatus.CANDIDATE, HeadStatus.REJECTED):
                 raise ConflictError(f"The head {name} {version} is {row.status}, no candidate.")
@@ -187,6 +196,11 @@ class HeadVersions:
 def _lock(session: Session, name: str) -> None:
     """Makes whoever else accepts or rolls back this head wait."""
     session.scalars(select(HeadRow.version).where(HeadRow.name == name).order_by(HeadRow.version).with_for_update())
+
+
+def _live(session: Session, name: str) -> str | None:
+    live = select(HeadRow.version).where(HeadRow.name == name, HeadRow.status == HeadStatus.ACCEPTED)
+    return session.scalars(live).first()
 
 
 def _found(session: Session, name: str, version: str) -> HeadRow:

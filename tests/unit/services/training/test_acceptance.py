@@ -1,16 +1,23 @@
 """Judging a candidate beside the live head, and the split that keeps questions apart."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipelines.core.blobs import FolderBlobs
 from pipelines.core.encoders import Pair
+from pipelines.core.encoders.cache import ModelCache
 from pipelines.core.encoders.spec import HeadSpec
 from pipelines.core.errors import InvalidRequestError
+from pipelines.core.settings import EncoderSettings
+from pipelines.core.state import Database, HeadVersions, sqlite_url
+from services.heads.versions import HeadStore
 from services.training.acceptance import MIN_QUESTIONS, Score, Scored, judge, values
 from services.training.examples import Example
-from services.training.improve import split
+from services.training.improve import Improving, split
+from services.training.loop import TrainOptions
 
 EVIDENCE = HeadSpec(
     name="evidence", version="1", backbone="b", pair_labels=("helps",), span_labels=("helps",), max_tokens=256
@@ -89,3 +96,13 @@ def test_no_question_is_on_two_sides_and_the_sides_do_not_change() -> None:
     assert groups[2] <= {each.group for each in more.held_out}
     with pytest.raises(InvalidRequestError, match="too few"):
         split(question(0))
+
+
+def test_examples_of_another_head_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    database = Database(sqlite_url(tmp_path / "state.sqlite"))
+    versions = HeadVersions(database)
+    store = HeadStore(versions, FolderBlobs(tmp_path / "blobs"), ModelCache(tmp_path / "cache"))
+    examples = [Example(first="a", second="b", label=2.0, group=f"q{number}", source="t") for number in range(50)]
+    with pytest.raises(InvalidRequestError, match="evidence has none such"):
+        Improving(EncoderSettings(), versions, store).run("evidence", examples, TrainOptions())
+    database.close()

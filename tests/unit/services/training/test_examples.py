@@ -35,6 +35,14 @@ def test_spans_and_labels_agree() -> None:
         Example(first="a", second="b", spans=((0, 1),), span_labels=(1.0, 0.0), source="t")
 
 
+@pytest.mark.parametrize(
+    "changed", [{"label": float("nan")}, {"label": -1.0}, {"span_labels": (2.0,)}, {"weight": float("inf")}]
+)
+def test_labels_are_numbers_in_their_range(changed: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Example.model_validate(EXAMPLE.model_dump() | changed)
+
+
 def test_a_group_is_on_one_side_and_the_sides_do_not_change() -> None:
     examples = [EXAMPLE.model_copy(update={"group": f"q{number % 200}"}) for number in range(400)]
     train, held = split_by_group(examples, 0.2)
