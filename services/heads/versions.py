@@ -52,7 +52,12 @@ class HeadStore:
             ConfigurationError: what is stored does not have the hash that the register names.
             NotFoundError: its blob is gone.
         """
-        return self._cache.folder(f"head-{version.name}-{version.sha256}", lambda made: self._fetch(version, made))
+        folder = self._cache.folder(f"head-{version.name}-{version.sha256}", lambda made: self._fetch(version, made))
+        if sha256_of(pack(folder)) != version.sha256:  # whoever can write the cache can write its manifest
+            raise ConfigurationError(
+                f"The head {version.name} {version.version} in {folder} is not the register's; delete that folder."
+            )
+        return folder
 
     def _fetch(self, version: HeadVersion, folder: Path) -> None:
         with self._blobs.local(version.blob_key) as path:

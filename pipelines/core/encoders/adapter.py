@@ -60,12 +60,16 @@ def read_tensors(path: Path) -> dict[str, NDArray[np.float32]]:
 
     Raises:
         OSError: there is no such file.
-        ValueError: it is malformed.
+        ValueError: it is malformed, or holds what is no number: all that is computed with it would be none.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
-        return {name: tensor.astype(np.float32) for name, tensor in load_file(path).items()}
+        tensors = {name: tensor.astype(np.float32) for name, tensor in load_file(path).items()}
     except SafetensorError as error:
         raise ValueError(f"{path.name}: {error}") from error
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise ValueError(f"{path.name}: {name} is not finite")
+    return tensors

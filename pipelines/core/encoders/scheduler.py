@@ -48,8 +48,8 @@ class Scheduler:
     """Takes requests of all threads and engines of a process.
 
     The lightest request goes first, so that a question overtakes a bulk of passages: it waits for the passes that are
-    under way, not for the bulk, which gets on all the same (`PATIENCE_S`). Requests that are under way share passes when
-    they use the same engine.
+    under way, not for the bulk, which gets on all the same (`PATIENCE_S`). Requests that are under way share passes
+    when they use the same engine.
     """
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 HeadName = Literal["resolve", "evidence", "support", "sufficiency"]
 HEADS: tuple[HeadName, ...] = ("resolve", "evidence", "support", "sufficiency")
@@ -37,7 +37,7 @@ class HeadSpec(BaseModel):
     pair_labels: tuple[str, ...] = ()
     span_labels: tuple[str, ...] = ()
     max_tokens: int = Field(gt=0, le=512)
-    calibration: dict[str, float] = Field(default_factory=dict)
+    calibration: dict[str, FiniteFloat] = Field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> "HeadSpec":

@@ -1,6 +1,8 @@
 """Versions of heads: packed, stored, fetched, checked, and put to work, also when something is broken."""
 
+import hashlib
 import io
+import json
 import logging
 import tarfile
 import time
@@ -12,7 +14,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from pipelines.core.blobs import FolderBlobs
-from pipelines.core.encoders.cache import ModelCache
+from pipelines.core.encoders.cache import MANIFEST, ModelCache
 from pipelines.core.encoders.spec import HEAD_FILE, HeadSpec
 from pipelines.core.errors import ConfigurationError, InvalidRequestError, StateUnavailableError
 from pipelines.core.settings import HeadSettings
@@ -121,6 +123,17 @@ def test_a_blob_that_was_tampered_with_is_refused(store: HeadStore, blobs: Folde
     version = store.add(make(tmp_path / "head"), {})
     spoil(blobs, version)
     with pytest.raises(ConfigurationError, match="damaged"):
+        store.folder(version)
+
+
+def test_a_cache_that_was_tampered_with_is_refused(store: HeadStore, tmp_path: Path) -> None:
+    version = store.add(make(tmp_path / "head"), {})
+    folder = store.folder(version)
+    (folder / "README.md").write_text("mine")
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    digests.pop(MANIFEST)
+    (folder / MANIFEST).write_text(json.dumps(digests))
+    with pytest.raises(ConfigurationError, match="not the register's"):
         store.folder(version)
 
 

@@ -102,6 +102,10 @@ def spoil(folder: Path, how: str) -> None:
                 {"base_model.model.encoder.layer.0.output.dense.lora_A.weight": np.ones((4, 7), np.float32)},
                 folder / "adapter_model.safetensors",
             )
+        case "no numbers":
+            save_file({"pair.bias": np.full(1, np.nan, np.float16)}, folder / "head.safetensors")
+        case "calibrated with no number":
+            spec.write_text(json.dumps({**json.loads(spec.read_text()), "calibration": {"threshold": float("nan")}}))
         case "not an adapter":
             config.write_text("[]")
         case "another kind":
@@ -119,6 +123,8 @@ def spoil(folder: Path, how: str) -> None:
         "wrong shape",
         "weights cut",
         "weights of another size",
+        "no numbers",
+        "calibrated with no number",
         "not an adapter",
         "another kind",
         "too short",
