@@ -143,7 +143,7 @@ class Conversations:
         self._topics = topics
         self._rng = random.Random(seed)  # noqa: S311  # not for security
 
-    def examples(self, each: int = 2) -> Iterator[Example]:
+    def examples(self, each: int = 1) -> Iterator[Example]:
         """`each` conversations of every question."""
         for topic in self._topics:
             for number, asked in enumerate(topic.questions):
@@ -155,9 +155,9 @@ class Conversations:
         rng = self._rng
         others = [each for at, each in enumerate(topic.questions) if at != number]
         drawn = rng.random()
-        if drawn < 0.3:
+        if drawn < 0.4:
             question, needed, turns = asked.text, frozenset[str](), self._alone(asked, others)
-        elif drawn < 0.42:
+        elif drawn < 0.5:
             other = self._unrelated().name
             question, turns = swapped(asked, other, rng), [*self._far(), asked.text]
             needed = terms(asked.text) - terms(asked.name)
@@ -172,7 +172,7 @@ class Conversations:
     def _alone(self, asked: Asked, others: Sequence[Asked]) -> list[str]:
         """Earlier turns for a question that needs none of them."""
         near = [each.text for each in self._rng.sample(others, min(len(others), self._rng.randint(0, 2)))]
-        return [*self._far(), *near] or [self._unrelated().text]
+        return [*self._far(), *near] or [self._passing()]
 
     def _about(self, asked: Asked, others: Sequence[Asked]) -> list[str]:
         """Earlier turns one of which names what the question is about."""
@@ -188,7 +188,12 @@ class Conversations:
         count = rng.choice((0, 0, 1, 2, 3, 4))
         topic = rng.choice(self._topics)
         near = [each.text for each in rng.sample(topic.questions, min(len(topic.questions), count))]
-        return [*near, *(self._unrelated().text for _ in range(count - len(near)))]
+        return [*near, *(self._passing() for _ in range(count - len(near)))]
+
+    def _passing(self) -> str:
+        """A turn about something else: a question, or how one begins to talk of it."""
+        other = self._unrelated()
+        return other.text if self._rng.random() < 0.6 else self._rng.choice(_INTRODUCTIONS).format(other.name)
 
     def _unrelated(self) -> Asked:
         return self._rng.choice(self._rng.choice(self._topics).questions)

@@ -10,7 +10,7 @@ from pipelines.core.encoders.source import builtin_folder
 from pipelines.core.encoders.spec import SPEC_FILE, HeadName, HeadSpec
 from pipelines.core.errors import InvalidRequestError
 from pipelines.core.settings import EncoderSettings
-from services.training import support
+from services.training import resolve, sufficiency, support
 from services.training.examples import Example
 from services.training.loop import Score, TrainOptions, train
 
@@ -35,6 +35,10 @@ class Recipe:
 
 
 RECIPES: dict[HeadName, Recipe] = {
+    "resolve": Recipe(resolve.spec, resolve.examples, resolve.validate, resolve.calibrated, resolve.OPTIONS),
+    "sufficiency": Recipe(
+        sufficiency.spec, sufficiency.examples, sufficiency.validate, sufficiency.calibrated, sufficiency.OPTIONS
+    ),
     "support": Recipe(support.spec, support.examples, support.validate, support.calibrated, support.OPTIONS),
 }
 
