@@ -83,15 +83,17 @@ def bind_by_reading(
     for row, verdict in read.items():
         for reading in verdict.readings:
             if len(reading.places) == 1:
-                support[row, reading.places[0]] = _cut(reading)
+                support[row, reading.places[0]] = _worth(reading)
     bound = [_choose(claim, sources, support[row], least) for row, claim in enumerate(claims)]
     for row, verdict in read.items():
         bound[row] = bound[row] or _together(claims[row], sources, verdict, least)
     return bound, usage
 
 
-def _cut(reading: Reading) -> float:
-    """Its support, less where a number differs: a head is no good at arithmetic."""
+def _worth(reading: Reading) -> float:
+    """Its support: none where it says otherwise or nothing, less where a number differs: heads are bad at numbers."""
+    if not reading.states:
+        return 0.0
     return reading.support * (1.0 if reading.numbers_agree else WRONG_NUMBER_FACTOR)
 
 
@@ -109,14 +111,14 @@ def _cited(claim: Claim, sources: Sequence[Source]) -> list[int]:
 def _together(claim: Claim, sources: Sequence[Source], verdict: Verdict, least: float) -> list[Bound]:
     """Sentences that state a claim together, though none does alone: those that have some of its words of their own."""
     for reading in verdict.readings:
-        if len(reading.places) > 1 and _cut(reading) >= least:
+        if len(reading.places) > 1 and _worth(reading) >= least:
             ranked = sorted(reading.places, key=lambda place: -coverage(claim.text, sources[place].text))
             kept: list[int] = []
             for place in ranked[:MAX_SOURCES]:
                 with_it = " ".join(sources[each].text for each in (*kept, place))
                 if coverage(claim.text, with_it) > coverage(claim.text, " ".join(sources[each].text for each in kept)):
                     kept.append(place)
-            return [Bound(sources[place], reading.support) for place in kept]
+            return [Bound(sources[place], _worth(reading)) for place in kept]
     return []
 
 

@@ -22,10 +22,9 @@ JOINED_WORDS = 90
 FAR = -2.0
 """The cosine of what is not looked at: below any other."""
 
-FEATURES = ("supports", "contradicts", "cosine", "numbers", "words", "denied")
+FEATURES = ("supports", "contradicts", "cosine", "numbers", "denied", "shared")
 """What the calibration weighs. Of a reading: the head's log odds of two labels, the cosine, whether the numbers agree.
-Of its claim: the logarithm of its words, since labels and headings are seldom supported, and the highest log odds that
-any text read contradicts it."""
+Of its claim: the highest log odds that any text read contradicts it, and the share of its terms that sources have."""
 
 Row = NDArray[np.float32]
 
@@ -54,6 +53,7 @@ class Reading:
         features: As `FEATURES` names them.
         support: Estimated probability that it states the claim.
         contradicts: Probability that it says otherwise.
+        states: Whether the head alone finds that it states the claim: only then is it cited, however alike they are.
         numbers_agree: Whether it has all numbers of the claim.
     """
 
@@ -61,6 +61,7 @@ class Reading:
     features: Row
     support: float
     contradicts: float
+    states: bool
     numbers_agree: bool
 
 
@@ -87,6 +88,7 @@ class Verifier:
         self._head, self._encoder = head, encoder
         calibration = head.spec.calibration
         self._bias = calibration.get("bias", 0.0)
+        self._states_from = calibration.get("states", 0.0)
         self.min_support = calibration.get("min_support", 0.5)
         self._weights = np.array([calibration.get(name, float(name == "supports")) for name in FEATURES], np.float32)
 
@@ -112,14 +114,15 @@ class Verifier:
         return verdicts, usage + scores.usage
 
     def _verdict(self, check: Check, chosen: Sequence[tuple[int, ...]], cosines: Row, odds: Row) -> Verdict:
-        words, denied = np.log1p(len(check.claim.split())), odds[:, 1].max()
+        denied, shared = odds[:, 1].max(), coverage(check.claim, " ".join(check.sources))
         readings = []
         for places, (supports, contradicts, _) in zip(chosen, odds, strict=True):
-            agree = numbers_agree(check.claim, _text(check, places))
-            cosine = cosines[list(places)].mean()
-            features = np.array([supports, contradicts, cosine, agree, words, denied], np.float32)
+            text = _text(check, places)
+            agree, cosine = numbers_agree(check.claim, text), cosines[list(places)].mean()
+            features = np.array([supports, contradicts, cosine, agree, denied, shared], np.float32)
             support = _sigmoid(float(self._weights @ features) + self._bias)
-            readings.append(Reading(places, features, support, _sigmoid(contradicts), agree))
+            stated = bool(supports >= self._states_from)
+            readings.append(Reading(places, features, support, _sigmoid(contradicts), stated, agree))
         return Verdict(tuple(sorted(readings, key=lambda reading: -reading.support)))
 
     def _cosines(self, checks: Sequence[Check]) -> tuple[list[Row], Usage]:

@@ -1,5 +1,6 @@
 """What the head's reading is worth beside words and cosine: fitted on claims held out of training."""
 
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,14 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.verify import FEATURES, Check, Verdict
+from services.evaluation.corruption import list_names
 from services.evaluation.metrics.balanced_accuracy import balanced_accuracy, best_threshold
 from services.evaluation.rows import GroundingRow, read
 from services.training.examples import is_held_out
 from services.training.logistic import fit_logistic
-from services.training.support_made import SUPPORTS, made_examples, sentences_of
+from services.training.support_made import corrupt, sentences_of, telling
 from services.training.support_real import TokensRow, bare_claim, page_texts, supported_part
-from services.training.support_rephrase import tidy
+from services.training.support_rephrase import rephrase, tidy
 
+MADE = "made"
+FACTS = 3
+"""Most facts of a made claim."""
+CHANGED = 0.4
+"""Share of false claims that say otherwise; the others say what stands elsewhere."""
 ROUNDS = 5
 """Rounds of choosing each claim's likeliest reading and fitting to it; more change nothing."""
 
@@ -53,19 +60,32 @@ def held_out_claims(data: Path, share: float, seed: int) -> Iterator[Judged]:
 
 
 def _made(data: Path, share: float, seed: int) -> Iterator[Judged]:
-    """True and false claims made from the pages that wice cites, read with the whole page."""
-    texts = [text for text in page_texts(data) if text.group.startswith("wice:") and is_held_out(text.group, share)]
-    for number, text in enumerate(texts):
-        for example in made_examples([text], seed + number):
-            if example.source in {"made/rephrased", "made/changed"}:
-                yield Judged("wice", Check(example.first, text.sentences), example.label == SUPPORTS)
+    """Claims made from the pages that wice cites: of one to three sentences, and the same with one of another page."""
+    pages = [
+        (text, facts)
+        for text in page_texts(data)
+        if text.group.startswith("wice:") and is_held_out(text.group, share) and len(facts := telling(text)) >= FACTS
+    ]
+    for number, (text, facts) in enumerate(pages):
+        chance = random.Random(f"{seed}:{text.group}")  # noqa: S311  # no secret
+        foreign = pages[number - 1][1]
+        for count in range(1, FACTS + 1):
+            own = [rephrase(each, "", chance, 2) for each in chance.sample(facts, count)]
+            yield Judged(MADE, Check(_one_claim(own), text.sentences), True)
+            false = corrupt(own[-1], list_names(facts), chance) if chance.random() < CHANGED else None
+            own[-1] = false or rephrase(chance.choice(foreign), "", chance, 2)
+            yield Judged(MADE, Check(_one_claim(chance.sample(own, count)), text.sentences), False)
+
+
+def _one_claim(facts: Sequence[str]) -> str:
+    return f"{', and '.join(fact.rstrip('.') for fact in facts)}."
 
 
 def calibrate(claims: Sequence[Judged], verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Weights of `FEATURES`, bias and threshold, so that a claim's likeliest reading tells whether it is supported.
+    """Weights of `FEATURES`, bias and thresholds, so that a claim's likeliest reading tells whether it is supported.
 
     A claim is as supported as its likeliest reading is; which one that is depends on the weights, so both are found by
-    turns. All sets count the same.
+    turns. All sets count the same. `states` is the log odds of the head alone that tell made claims apart.
     """
     kept = [(claim, verdict) for claim, verdict in zip(claims, verdicts, strict=True) if verdict.readings]
     features = [np.array([reading.features for reading in verdict.readings], np.float64) for _, verdict in kept]
@@ -77,7 +97,10 @@ def calibrate(claims: Sequence[Judged], verdicts: Sequence[Verdict]) -> dict[str
         weights, bias = fit_logistic(chosen, positive, counts=counts)
     support = 1 / (1 + np.exp(-np.array([(rows @ weights).max() for rows in features]) - bias))
     found = {name: round(float(weight), 4) for name, weight in zip(FEATURES, weights, strict=True)}
-    return {**found, "bias": round(bias, 4), "min_support": round(_threshold(kept, support, positive), 4)}
+    found |= {"bias": round(bias, 4), "min_support": round(_threshold(kept, support, positive), 4)}
+    made = np.array([claim.set == MADE for claim, _ in kept])
+    odds = np.array([rows[:, FEATURES.index("supports")].max() for rows in features])
+    return {**found, "states": round(best_threshold(odds[made], positive[made]), 4)}
 
 
 def _counts(claims: Sequence[Judged]) -> NDArray[np.float64]:

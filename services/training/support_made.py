@@ -59,6 +59,11 @@ def made_examples(texts: Sequence[Text], seed: int) -> Iterator[Example]:
             yield from _of_sentence(text, chance.choice(places), others.choice(texts), chance)
 
 
+def telling(text: Text) -> list[str]:
+    """The sentences of a text that claims can be made from."""
+    return [sentence for sentence in text.sentences if _tells(sentence)]
+
+
 def _tells(sentence: str) -> bool:
     return WORDS[0] <= len(sentence.split()) <= WORDS[1] and sentence.endswith((".", '."')) and is_statement(sentence)
 

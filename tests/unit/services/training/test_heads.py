@@ -109,7 +109,7 @@ def test_a_head_is_trained_and_calibrated_from_the_sets(sets: Path, tmp_path: Pa
     options = options_of("support", epochs=0.1, max_s=20, checks=1, rank=2, step_tokens=1024)
     spec = train_head("support", sets, tmp_path / "head", options, start=None, log=said.append, encoder=TORCH)
     assert HeadSpec.read(tmp_path / "head") == spec
-    assert set(spec.calibration) == {*FEATURES, "bias", "min_support"}
+    assert set(spec.calibration) == {*FEATURES, "bias", "min_support", "states"}
     assert 0 < spec.calibration["min_support"] < 1
     assert any("held-out" in line for line in said)
 
