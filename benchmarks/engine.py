@@ -31,8 +31,8 @@ from pipelines.core.encoders.pairs import Batch, Window
 from pipelines.core.encoders.source import builtin_folder, max_tokens, tokenizer
 from pipelines.core.settings import EncoderSettings, Settings
 from pipelines.core.types import DEFAULT_TENANT
+from services.evaluation.data.sets import EvaluationSet, load
 from services.evaluation.provenance import provenance
-from services.evaluation.sets import EvaluationSet, load
 from services.evaluation.statistics import median, spread
 from services.runtime import Runtime
 

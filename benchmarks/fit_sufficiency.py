@@ -36,10 +36,10 @@ from pipelines.sufficiency import (
     estimate_sufficiency,
 )
 from services.cli.progress import progress
-from services.evaluation.corpus import CorpusIndex, corpus_settings
+from services.evaluation.data.corpus import CorpusIndex, corpus_settings
+from services.evaluation.data.sets import Item, load
+from services.evaluation.measures.retrieval import question_of
 from services.evaluation.provenance import provenance
-from services.evaluation.retrieval import question_of
-from services.evaluation.sets import Item, load
 from services.runtime import Runtime
 
 SPARE = 20

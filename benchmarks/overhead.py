@@ -26,9 +26,9 @@ from pipelines.core.encoders import Encoder
 from pipelines.core.settings import Settings
 from pipelines.core.types import DEFAULT_TENANT, Passage, Question
 from services.cli.progress import progress
-from services.evaluation.corpus import CorpusIndex, corpus_settings
+from services.evaluation.data.corpus import CorpusIndex, corpus_settings
+from services.evaluation.data.sets import EvaluationSet, load
 from services.evaluation.provenance import provenance
-from services.evaluation.sets import EvaluationSet, load
 from services.evaluation.statistics import spread
 from services.runtime import Runtime
 

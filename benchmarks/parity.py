@@ -20,9 +20,9 @@ from typing import Any
 from pipelines.core.settings import Settings
 from pipelines.core.types import Answer
 from services.cli.progress import progress
-from services.evaluation.corpus import CorpusIndex, corpus_settings
-from services.evaluation.retrieval import question_of
-from services.evaluation.sets import EvaluationSet, Item, load
+from services.evaluation.data.corpus import CorpusIndex, corpus_settings
+from services.evaluation.data.sets import EvaluationSet, Item, load
+from services.evaluation.measures.retrieval import question_of
 from services.runtime import Runtime
 from tests.support.cluster import Cluster
 

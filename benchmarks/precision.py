@@ -17,9 +17,9 @@ import numpy as np
 from indexing.split import DocumentFacts, Splitter
 from pipelines.core.encoders import Encoder
 from pipelines.core.settings import EncoderSettings, SplitSettings
+from services.evaluation.data.rows import CorpusDocument
+from services.evaluation.data.sets import EvaluationSet, Item
 from services.evaluation.metrics import ndcg
-from services.evaluation.rows import CorpusDocument
-from services.evaluation.sets import EvaluationSet, Item
 from services.evaluation.statistics import mean, paired_interval
 
 K = 5

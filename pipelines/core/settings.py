@@ -43,9 +43,7 @@ class EncoderSettings(Section):
         "auto", description="`auto` takes the fastest that loses next to nothing on this processor."
     )
     device: str = Field("cpu", description="A torch device.")
-    batch_tokens: int = Field(
-        2048, gt=0, description="Tokens of one forward pass, padding included; a GPU takes more."
-    )
+    batch_tokens: int = Field(2048, gt=0, description="Tokens of one forward pass, padding included; a GPU takes more.")
     threads: int | None = Field(None, gt=0, description="Threads of a forward pass; empty means one a core.")
     cache_dir: Path | None = Field(
         None, description="Where converted models are kept; empty means the user's cache folder."

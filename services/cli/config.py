@@ -38,8 +38,8 @@ def check(ctx: typer.Context) -> None:
     leaving = departures(settings, tiers)
     for sentence in leaving:
         line(f"Leaves this machine: {sentence}", "yellow")
-    if (sentence := kept(settings)) is not None:
-        line(f"Kept: {sentence}", "yellow")
+    if (recorded := kept(settings)) is not None:
+        line(f"Kept: {recorded}", "yellow")
     if not leaving:
         line("Nothing leaves this machine: every stage, the index and the state run here.", "green")
 

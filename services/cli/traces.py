@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipelines.core.state import TraceFilter
-    from services.training.teacher import Labelling
+    from services.training.traffic.teacher import Labelling
 
 app = typer.Typer(
     name="traces",
@@ -73,7 +73,7 @@ def label(
     goes on where it was.
     """
     from services.cli.render import line
-    from services.training.teacher import Teacher
+    from services.training.traffic.teacher import Teacher
 
     def told(run: "Labelling") -> None:
         line(f"{run.labelled:,} labelled, {run.failed:,} failed, {_cost(run)}", stderr=True)
@@ -108,9 +108,9 @@ def export(
 ) -> None:
     """Write labelled records as JSON lines to train with, personal data taken out."""
     from services.cli.render import line
-    from services.training.preferences import preferences_of
-    from services.training.scrub import Scrubber
-    from services.training.traffic import STAGE_OF, examples_of
+    from services.training.traffic.preferences import preferences_of
+    from services.training.traffic.records import STAGE_OF, examples_of
+    from services.training.traffic.scrub import Scrubber
 
     if (head is None) == (not trl) or (trl and stage is None) or (head and stage not in (None, STAGE_OF[head])):
         raise typer.BadParameter("give --head NAME, or --trl and --stage NAME.", param_hint="--head")

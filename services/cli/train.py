@@ -10,7 +10,7 @@ from services.cli import context
 
 if TYPE_CHECKING:
     from pipelines.core.encoders.spec import HeadName
-    from services.training.improve import Improved
+    from services.training.traffic.improve import Improved
 
 EPOCHS, RATE = 3.0, 2e-4
 """For traffic: the head to start from knows its job already."""
@@ -68,8 +68,8 @@ def _from_traffic(
     ctx: typer.Context, head: "HeadName", traces: Path, changed: Mapping[str, float], *, force: bool
 ) -> "Improved":
     from services.training.examples import read_examples
-    from services.training.improve import Improving
-    from services.training.loop import TrainOptions
+    from services.training.network.loop import TrainOptions
+    from services.training.traffic.improve import Improving
 
     examples = read_examples(traces)
     options = TrainOptions(**changed)  # type: ignore[arg-type]  # the seed is whole
@@ -87,7 +87,7 @@ def _from_sets(head: "HeadName", data: Path, out: Path, start: Path | None, chan
 
 def _show(improved: "Improved", as_json: bool) -> None:
     from services.cli.render import line, print_json
-    from services.training.acceptance import table
+    from services.training.traffic.acceptance import table
 
     version, verdict = improved.version, improved.verdict
     if version is None or verdict is None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pipelines.core.settings import Settings
-from services.evaluation.corpus import Begin, CorpusIndex
-from services.evaluation.rows import Row
-from services.evaluation.sets import EvaluationSet, Item
+from services.evaluation.data.corpus import Begin, CorpusIndex
+from services.evaluation.data.rows import Row
+from services.evaluation.data.sets import EvaluationSet, Item
 from services.runtime import Runtime
 
 T = TypeVar("T")

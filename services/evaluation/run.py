@@ -10,10 +10,10 @@ from pathlib import Path
 from pipelines.core.settings import Settings
 from services.config import config_version, redacted
 from services.evaluation.context import Context
-from services.evaluation.corpus import Begin, CorpusIndex, corpus_settings
+from services.evaluation.data.corpus import Begin, CorpusIndex, corpus_settings
+from services.evaluation.data.sets import load
 from services.evaluation.provenance import provenance
 from services.evaluation.result import IndexFacts, Result, TaskResult
-from services.evaluation.sets import load
 from services.evaluation.tasks import Task, tasks_of
 from services.runtime import Runtime
 

@@ -4,18 +4,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from pipelines.core.errors import InvalidRequestError
-from services.evaluation.abstention import measure_abstention
-from services.evaluation.answers import measure_answers, measure_removal
 from services.evaluation.context import Context
-from services.evaluation.conversion import measure_conversion
-from services.evaluation.grounding import measure_grounding
-from services.evaluation.path import measure_path
-from services.evaluation.pruning import measure_pruning
-from services.evaluation.relinking import measure_relinking
+from services.evaluation.measures.abstention import measure_abstention
+from services.evaluation.measures.answers import measure_answers, measure_removal
+from services.evaluation.measures.conversion import measure_conversion
+from services.evaluation.measures.grounding import measure_grounding
+from services.evaluation.measures.path import measure_path
+from services.evaluation.measures.pruning import measure_pruning
+from services.evaluation.measures.relinking import measure_relinking
+from services.evaluation.measures.retrieval import measure_retrieval
+from services.evaluation.measures.rewriting import measure_rewriting, measure_rewritten_retrieval
+from services.evaluation.measures.routing import measure_routing
 from services.evaluation.result import TaskResult
-from services.evaluation.retrieval import measure_retrieval
-from services.evaluation.rewriting import measure_rewriting, measure_rewritten_retrieval
-from services.evaluation.routing import measure_routing
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,12 @@ from pipelines.core.encoders.source import builtin_folder
 from pipelines.core.encoders.spec import SPEC_FILE, HeadName, HeadSpec
 from pipelines.core.errors import InvalidRequestError
 from pipelines.core.settings import EncoderSettings
-from services.training import resolve, sufficiency, support
+from services.training.evidence import recipe as evidence
 from services.training.examples import Example
-from services.training.loop import Score, TrainOptions, train
+from services.training.network.loop import Score, TrainOptions, train
+from services.training.resolve import recipe as resolve
+from services.training.sufficiency import recipe as sufficiency
+from services.training.support import recipe as support
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Recipe:
 
 
 RECIPES: dict[HeadName, Recipe] = {
+    "evidence": Recipe(evidence.spec, evidence.examples, evidence.validate, evidence.calibrated, evidence.OPTIONS),
     "resolve": Recipe(resolve.spec, resolve.examples, resolve.validate, resolve.calibrated, resolve.OPTIONS),
     "sufficiency": Recipe(
         sufficiency.spec, sufficiency.examples, sufficiency.validate, sufficiency.calibrated, sufficiency.OPTIONS

@@ -7,7 +7,7 @@ from typing import Self
 
 from pipelines.core.sentences import sentence_spans
 from pipelines.core.types import Passage
-from services.evaluation.rows import CorpusDocument
+from services.evaluation.data.rows import CorpusDocument
 from services.training.examples import Example
 
 Span = tuple[int, int]

@@ -44,7 +44,7 @@ def teach(request: Request) -> Behaviour:
 
 def untrained(folder: Path) -> None:
     """A head that knows nothing yet: training has something to better, whatever comes with Strata."""
-    from services.training.model import HeadModel
+    from services.training.network.model import HeadModel
 
     spec = HeadSpec(
         name="evidence", version="untrained", backbone=fingerprint(BUILTIN), pair_labels=("helps",),

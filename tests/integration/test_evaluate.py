@@ -14,8 +14,8 @@ from indexing.identity import document_id
 from pipelines.core.settings import Settings
 from pipelines.core.types import DEFAULT_TENANT
 from services.cli.progress import progress
-from services.evaluation.corpus import COMPLETE, CorpusIndex, corpus_settings
-from services.evaluation.sets import EvaluationSet, load
+from services.evaluation.data.corpus import COMPLETE, CorpusIndex, corpus_settings
+from services.evaluation.data.sets import EvaluationSet, load
 from services.runtime import Runtime
 
 SPLIT = "kept-back"

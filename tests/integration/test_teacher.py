@@ -18,10 +18,10 @@ from pipelines.core.tasks import CiteTask, PlanResult, PlanTask, PruneResult, Pr
 from pipelines.core.types import Draft, Plan, Question, StageReceipt, Turn
 from services.questions.recording import Done, as_trace
 from services.training.examples import Example, read_examples, write_examples
-from services.training.preferences import preferences_of
-from services.training.scrub import Scrubber
-from services.training.teacher import Labelling, Teacher
-from services.training.traffic import examples_of
+from services.training.traffic.preferences import preferences_of
+from services.training.traffic.records import examples_of
+from services.training.traffic.scrub import Scrubber
+from services.training.traffic.teacher import Labelling, Teacher
 from tests.support.evidence import evidence, hits, passage
 from tests.support.model_stub import Behaviour, ModelStub, Raw, Reply, Request, Status
 

@@ -40,7 +40,9 @@ def names(lines: list[str]) -> set[str]:
 def test_every_import_is_declared_and_everything_declared_is_used() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = names(project["dependencies"])
-    optional = {name for extra in ("postgres", "s3", "otel", "train") for name in names(project["optional-dependencies"][extra])}
+    optional = {
+        name for extra in ("postgres", "s3", "otel", "train") for name in names(project["optional-dependencies"][extra])
+    }
     owners = packages_distributions()
     # a namespace such as `opentelemetry` has several owners: one of them is enough
     used = [{normal(owner) for owner in owners[module]} for module in imported()]

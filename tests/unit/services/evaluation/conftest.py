@@ -12,8 +12,8 @@ import pytest
 from pipelines.core.encoders import Encoder
 from pipelines.core.settings import Settings
 from services.evaluation.context import Context
-from services.evaluation.corpus import CorpusIndex, Progress, corpus_settings
-from services.evaluation.sets import load
+from services.evaluation.data.corpus import CorpusIndex, Progress, corpus_settings
+from services.evaluation.data.sets import load
 from services.runtime import Runtime
 
 SPLIT = "dev"

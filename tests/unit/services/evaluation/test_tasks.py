@@ -1,7 +1,7 @@
 import pytest
 
 from pipelines.core.errors import InvalidRequestError
-from services.evaluation.sets import SETS
+from services.evaluation.data.sets import SETS
 from services.evaluation.tasks import TASKS, tasks_of
 
 

@@ -11,8 +11,8 @@ from pipelines.core.encoders.spec import HeadSpec
 from pipelines.core.errors import InvalidRequestError
 from pipelines.core.settings import EncoderSettings
 from pipelines.verify import FEATURES
-from services.training import support
 from services.training.heads import RECIPES, options_of, train_head
+from services.training.support import recipe as support
 
 TORCH = EncoderSettings(engine="torch", precision="float32")
 PAGE = [

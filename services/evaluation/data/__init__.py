@@ -1,0 +1,1 @@
+"""The evaluation sets: their rows, questions and corpora."""

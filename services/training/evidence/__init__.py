@@ -1,0 +1,1 @@
+"""The head `evidence`: its data, real and made, and its calibration."""

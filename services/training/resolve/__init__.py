@@ -1,0 +1,1 @@
+"""The head `resolve`: conversations, real and put together."""

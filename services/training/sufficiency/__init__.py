@@ -1,0 +1,1 @@
+"""The head `sufficiency`: evidence with and without what answers."""

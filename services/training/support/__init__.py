@@ -1,0 +1,1 @@
+"""The head `support`: its data, real and made, and its calibration."""

@@ -1,0 +1,101 @@
+"""The head `support`: does this source state what is claimed, does it say otherwise, or neither."""
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.core.encoders import Encoder, Head
+from pipelines.core.encoders.source import BUILTIN, fingerprint
+from pipelines.core.encoders.spec import HeadSpec
+from pipelines.verify import Verifier
+from services.evaluation.data.rows import CorpusDocument, read
+from services.evaluation.metrics.auroc import auroc
+from services.training.examples import Example, split_by_group
+from services.training.network.loop import Score, TrainOptions
+from services.training.support.calibration import calibrate, held_out_claims
+from services.training.support.made import SUPPORTS, Text, made_examples
+from services.training.support.real import (
+    expertqa_examples,
+    fm2_examples,
+    page_texts,
+    question_examples,
+    wice_examples,
+)
+
+LABELS = ("supports", "contradicts", "neither")
+MAX_TOKENS = 256
+HELD_OUT = 0.2
+CORPORA = ("clapnq", "nq_gold", "multihop_wiki", "mtrag")
+"""Sets whose shared text claims are made from, the smallest first."""
+DOCUMENTS = 4000
+"""Documents of the corpora that a claim is made from."""
+PAGE_CLAIMS = 1
+"""Claims that are made from each page or passage that the sets' claims cite."""
+VALIDATED = 1500
+"""Held-out examples that a head in training is measured on."""
+BATCH = 32
+"""Claims that are read together when the head is calibrated."""
+OPTIONS = TrainOptions(epochs=1.0, rate=5e-4, step_tokens=3072, checks=2)
+
+
+def spec() -> HeadSpec:
+    """The head before it is trained."""
+    return HeadSpec(
+        name="support", version="1", backbone=fingerprint(BUILTIN), pair_labels=LABELS, max_tokens=MAX_TOKENS
+    )
+
+
+def real_examples(data: Path, seed: int) -> Iterator[Example]:
+    """Examples from the training parts of the sets."""
+    yield from fm2_examples(data / "fm2", seed)
+    yield from expertqa_examples(data / "expertqa", seed)
+    yield from wice_examples(data / "wice", seed)
+    yield from question_examples(data / "nq_gold", "nq_gold", seed)
+
+
+def corpus_texts(data: Path, count: int, seed: int) -> list[Text]:
+    """Documents of the shared corpora, drawn evenly from them as far as they go."""
+    chance = random.Random(seed)  # noqa: S311  # no secret
+    found: list[Text] = []
+    for left, name in zip(range(len(CORPORA), 0, -1), CORPORA, strict=True):
+        documents = list(read(data / name / "shared" / "corpus.jsonl.gz", CorpusDocument))
+        drawn = chance.sample(documents, min(len(documents), (count - len(found)) // left))
+        found.extend(Text.cut(each.title, each.text) for each in drawn)
+    chance.shuffle(found)
+    return found
+
+
+def examples(data: Path, seed: int) -> tuple[list[Example], list[Example]]:
+    """Training and held-out examples: from people, and made from text of the corpora and of the pages that claims cite.
+
+    Raises:
+        InvalidRequestError: a file is missing or malformed.
+    """
+    texts = [*corpus_texts(data, DOCUMENTS, seed), *PAGE_CLAIMS * list(page_texts(data))]
+    found = [*real_examples(data, seed), *made_examples(texts, seed)]
+    random.Random(seed).shuffle(found)  # noqa: S311  # no secret
+    return split_by_group(found, HELD_OUT)
+
+
+def validate(held_out: Sequence[Example], score: Score) -> float:
+    """Mean over sources of the area under the curve of supported pairs against the others."""
+    some = held_out[:VALIDATED]
+    logits, _ = score([example.pair for example in some])
+    odds = (logits[:, 0] - np.logaddexp.reduce(logits[:, 1:], axis=1)).astype(np.float64)
+    supported = np.array([example.label == SUPPORTS for example in some])
+    sources = np.array([example.source.partition("/")[0] for example in some])
+    return float(np.mean([auroc(odds[sources == name], supported[sources == name]) for name in sorted(set(sources))]))
+
+
+def calibrated(head: Head, encoder: Encoder, data: Path, seed: int) -> dict[str, float]:
+    """Weights and threshold of `pipelines.verify`, from claims that are held out."""
+    claims = list(held_out_claims(data, HELD_OUT, seed))
+    verifier = Verifier(head, encoder)
+    verdicts = [
+        verdict
+        for first in range(0, len(claims), BATCH)
+        for verdict in verifier.verify([claim.check for claim in claims[first : first + BATCH]])[0]
+    ]
+    return calibrate(claims, verdicts)

@@ -1,0 +1,1 @@
+"""Recorded questions: labels, export, and better heads from them."""
