@@ -7,9 +7,9 @@ from services.evaluation.measures.grounding import (
     ACCURACY,
     AUROC,
     BEST,
+    HEAD,
     OVERLAP,
     SHIPPED,
-    WORDS,
     judged_of,
     measure_grounding,
 )
@@ -37,7 +37,7 @@ async def test_the_threshold_is_that_of_the_training_part(make_context: MakeCont
     result = await measure_grounding(make_context("fm2", {"dev/grounding": [*ROWS, part], "train/grounding": trained}))
     assert result.figure(OVERLAP, BEST).value == result.figure(OVERLAP, AUROC).value == 1
     assert result.figure(OVERLAP, ACCURACY).value == pytest.approx((2 / 3 + 1) / 2)  # 7 of 8 words are too few
-    assert result.figure(WORDS, SHIPPED).value == 1
+    assert result.figure(HEAD, SHIPPED).value == 1
     assert "on the 2 claims of the training part" in result.notes[0]
 
 
