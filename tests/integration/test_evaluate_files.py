@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.unit.services.evaluation.test_sets import QUERY, write
+from tests.unit.services.evaluation.data.test_sets import QUERY, write
 
 from pipelines.core.settings import Settings
 from services.cli.progress import progress

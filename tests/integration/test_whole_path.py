@@ -11,7 +11,7 @@ from services.evaluation.report.page import page
 from services.evaluation.run import Request, evaluate
 from tests.support.model_stub import Behaviour, ModelStub, Reply
 from tests.support.model_stub import Request as Sent
-from tests.unit.services.evaluation.test_sets import write
+from tests.unit.services.evaluation.data.test_sets import write
 
 pytestmark = pytest.mark.network
 
