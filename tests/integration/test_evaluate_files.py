@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from tests.unit.services.evaluation.data.test_sets import QUERY, write
-
 from pipelines.core.settings import Settings
 from services.cli.progress import progress
 from services.evaluation.data.corpus import CorpusIndex, corpus_settings
 from services.evaluation.data.sets import load
 from services.evaluation.run import Request, evaluate
 from services.runtime import Runtime
+from tests.unit.services.evaluation.data.test_sets import QUERY, write
 
 GUIDE = "# A guide\n\nThe bridge is 336 metres tall.\n\n## History\n\nIt was opened in 2004.\n"
 
