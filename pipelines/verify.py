@@ -22,9 +22,13 @@ JOINED_WORDS = 90
 FAR = -2.0
 """The cosine of what is not looked at: below any other."""
 
-FEATURES = ("supports", "contradicts", "cosine", "numbers", "denied", "shared")
+PAGE = 10
+"""Sentences from which sources are a page: most claims have some of their words in one, so that how many counts."""
+
+FEATURES = ("supports", "contradicts", "cosine", "numbers", "denied", "page", "shared")
 """What the calibration weighs. Of a reading: the head's log odds of two labels, the cosine, whether the numbers agree.
-Of its claim: the highest log odds that any text read contradicts it, and the share of its terms that sources have."""
+Of its claim: the highest log odds that any text read contradicts it; whether its sources are a page, and the share of
+its terms that the page has, 0 where they are none."""
 
 Row = NDArray[np.float32]
 
@@ -114,12 +118,14 @@ class Verifier:
         return verdicts, usage + scores.usage
 
     def _verdict(self, check: Check, chosen: Sequence[tuple[int, ...]], cosines: Row, odds: Row) -> Verdict:
-        denied, shared = odds[:, 1].max(), coverage(check.claim, " ".join(check.sources))
+        page = len(check.sources) >= PAGE
+        shared = coverage(check.claim, " ".join(check.sources)) if page else 0.0
+        of_claim = (odds[:, 1].max(), page, shared)
         readings = []
         for places, (supports, contradicts, _) in zip(chosen, odds, strict=True):
             text = _text(check, places)
             agree, cosine = numbers_agree(check.claim, text), cosines[list(places)].mean()
-            features = np.array([supports, contradicts, cosine, agree, denied, shared], np.float32)
+            features = np.array([supports, contradicts, cosine, agree, *of_claim], np.float32)
             support = _sigmoid(float(self._weights @ features) + self._bias)
             stated = bool(supports >= self._states_from)
             readings.append(Reading(places, features, support, _sigmoid(contradicts), stated, agree))
