@@ -361,6 +361,12 @@ def test_a_query_without_terms_is_searched_by_its_vector(store: Store, text: str
     assert len(store.search(ask(text), limit=5, fusion=Fusion())) == 1
 
 
+def test_a_query_without_a_vector_is_searched_by_its_words_alone(store: Store) -> None:
+    add(store, passage("words", text="viaduct"), passage("near", text="other", vector=direction(1.0)))
+    hits = store.search([RankedQuery("viaduct", None)], limit=5, fusion=replace(FLAT, dense=1.0, bm25=1.0))
+    assert [hit.passage.document_id for hit in hits] == ["words"]
+
+
 def test_queries_vote_by_their_weight(store: Store) -> None:
     add(store, passage("a", vector=direction(1, 0)), passage("b", vector=direction(0, 1)))
     queries = [*ask("", direction(1, 0), weight=1.0), *ask("", direction(0, 1), weight=3.0)]

@@ -14,8 +14,8 @@ from pipelines.core.text import estimate_tokens, fold, terms
 from pipelines.relevance import coverage
 from pipelines.sufficiency import Shown, evidence_text
 from services.evaluation.data.rows import CorpusDocument, QueryRow, read
-from services.training.evidence.made_questions import made_questions
 from services.training.evidence.lexical import Lexical
+from services.training.evidence.made_questions import made_questions
 from services.training.evidence.near_miss import Asked
 from services.training.evidence.real import search_questions
 from services.training.examples import Example
