@@ -363,7 +363,7 @@ def test_a_query_without_terms_is_searched_by_its_vector(store: Store, text: str
 
 def test_a_query_without_a_vector_is_searched_by_its_words_alone(store: Store) -> None:
     add(store, passage("words", text="viaduct"), passage("near", text="other", vector=direction(1.0)))
-    hits = store.search([RankedQuery("viaduct", None)], limit=5, fusion=replace(FLAT, dense=1.0, bm25=1.0))
+    hits = store.search([RankedQuery("viaduct", None)], limit=5, fusion=FLAT)
     assert [hit.passage.document_id for hit in hits] == ["words"]
 
 
