@@ -31,8 +31,8 @@ FALLBACK_RESERVE = 0.15
 """Share of the remaining time that is kept for the quoting fallback and for citing."""
 
 QUOTE_SHARE = 0.15
-"""A sentence is quoted only where it scores at least this share of the best. Of 159 questions of nq_gold train, held out
-from the head `evidence`, .893 are answered by its best three then, .805 with a share of .5 and .899 with none."""
+"""A sentence is quoted only where it scores at least this share of the best. Of 159 questions of nq_gold train, held
+out from the head `evidence`, .893 are answered by its best three then, .805 with a share of .5 and .899 with none."""
 
 _GROUP = re.compile(r"\[\d{1,3}(?: ?[,;] ?\d{1,3})+\]")
 """Several markers in one pair of brackets, as many models write them."""
