@@ -45,8 +45,8 @@ def test_dependencies_are_the_pinned_ones_that_ci_installs() -> None:
     extras = re.fullmatch(r"\.\[(.+)\]", everything[2])
     assert extras is not None
     known = PROJECT["project"]["optional-dependencies"]
-    assert set(extras[1].split(",")) == set(known) - {"dev"}  # all that a server may need
-    assert known["dev"][0] == f"{PROJECT['project']['name']}[{extras[1]}]"
+    assert set(extras[1].split(",")) == set(known) - {"dev", "train"}  # all that a server may need
+    assert known["dev"][0] == f"{PROJECT['project']['name']}[{extras[1]},train]"
 
 
 def test_what_is_copied_exists_and_is_all_that_the_wheel_needs() -> None:
