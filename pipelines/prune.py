@@ -145,13 +145,20 @@ class EncoderPruner:
         if head is None:
             scored = tuple(ScoredHit(hit, each) for hit, each in zip(task.hits, words, strict=True))
             return Scored(scored, embedded.usage, self._encoder.name, questions=asked, features=features)
-        reading = read_hits(head, task.question, task.hits, words)
-        read = zip(task.hits, reading.sentences, reading.passages, strict=True)
-        scored = tuple(ScoredHit(hit, each, relevance) for hit, each, relevance in read)
+        chosen = self._to_read(words)
+        reading = read_hits(head, task.question, [task.hits[at] for at in chosen], [words[at] for at in chosen])
+        read = dict(zip(chosen, zip(reading.sentences, reading.passages, strict=True), strict=True))
+        unread = [((0.0,) * len(each), 0.0) for each in words]
+        scored = tuple(ScoredHit(hit, *read.get(at, unread[at])) for at, hit in enumerate(task.hits))
         usage = embedded.usage + reading.usage
         least = head.spec.calibration.get(KEEP, MIN_PROBABILITY)
         best = Read(max(reading.passages), max((max(each, default=0.0) for each in reading.sentences), default=0.0))
         return Scored(scored, usage, head.name, least, asked, features, best)
+
+    def _to_read(self, words: Sequence[Sequence[float]]) -> list[int]:
+        """Places of the hits with the best sentences by words and vectors: reading is what takes the stage's time."""
+        best = sorted(range(len(words)), key=lambda at: (-max(words[at], default=0.0), at))
+        return sorted(best[: self._settings.read_passages])
 
     def by_rank(self, task: PruneTask) -> Evidence:
         """The evidence by retrieval order: whole passages until the budget is full."""

@@ -62,7 +62,11 @@ class HeadSettings(Section):
     resolve: HeadChoice = Field("live", description="Plan: which words of earlier turns a question needs.")
     evidence: HeadChoice = Field("live", description="Prune: which passages and sentences help to answer.")
     support: HeadChoice = Field("live", description="Cite: whether a source sentence supports a claim.")
-    sufficiency: HeadChoice = Field("live", description="Whether the evidence can answer the question.")
+    sufficiency: HeadChoice = Field(
+        "off",
+        description="Whether the evidence can answer the question. Off: the one that comes with Strata abstains on "
+        "questions over technical texts that are answered.",
+    )
     poll_s: Seconds = Field(5.0, description="How often a process looks whether another version was accepted.")
 
 
@@ -174,9 +178,12 @@ class PruneSettings(Section):
     """The prune stage."""
 
     max_passages: int = Field(8, ge=1, le=100, description="Passages that may become evidence.")
+    read_passages: int = Field(
+        10, ge=1, le=100, description="Passages that the head `evidence` reads: the best by words and vectors."
+    )
     budget_tokens: int = Field(1500, ge=50, description="Tokens of evidence handed to synthesis.")
     min_sufficiency: float = Field(
-        0.37, ge=0, le=1, description="Estimated probability of an answer below which Strata abstains."
+        0.35, ge=0, le=1, description="Estimated probability of an answer below which Strata abstains."
     )
     timeout_s: Seconds = Field(10.0, description="After this long the retrieval scores alone decide.")
 
