@@ -57,10 +57,10 @@ def read_hits(head: Head, question: str, hits: Sequence[Hit], words: Sequence[Se
     weights = head.spec.calibration
     logits = Logits(scores.pairs[:, 0], tuple(each[:, 0] for each in scores.spans))
     first = sentence_features(question, hits, logits, words, linked=None)
-    alone = _probability(first, weighted(weights, "alone", SENTENCE_FEATURES))
-    both = sentence_features(question, hits, logits, words, linked=links(hits, _by_hit(alone, hits)))
-    sentences = _by_hit(_probability(both, weighted(weights, "sentence", SENTENCE_FEATURES)), hits)
-    passages = _probability(passage_features(hits, logits, words), weighted(weights, "passage", PASSAGE_FEATURES))
+    alone = probability(first, weighted(weights, "alone", SENTENCE_FEATURES))
+    both = sentence_features(question, hits, logits, words, linked=links(hits, by_hit(alone, hits)))
+    sentences = by_hit(probability(both, weighted(weights, "sentence", SENTENCE_FEATURES)), hits)
+    passages = probability(passage_features(hits, logits, words), weighted(weights, "passage", PASSAGE_FEATURES))
     return Reading(tuple(passages.tolist()), tuple(tuple(each.tolist()) for each in sentences), scores.usage)
 
 
@@ -154,9 +154,11 @@ def weighted(calibration: Mapping[str, float], part: str, names: Sequence[str]) 
     return np.array([each or 0.0 for each in found])
 
 
-def _probability(features: Matrix, weights: Matrix) -> Matrix:
+def probability(features: Matrix, weights: Matrix) -> Matrix:
+    """What weighed features come to, 0 to 1: one a row."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(features @ weights, -30, 30))))
 
 
-def _by_hit(values: Matrix, hits: Sequence[Hit]) -> list[Matrix]:
+def by_hit(values: Matrix, hits: Sequence[Hit]) -> list[Matrix]:
+    """Values of all sentences of all hits, hit by hit."""
     return np.split(values, np.cumsum([len(hit.passage.sentences) for hit in hits])[:-1])

@@ -13,9 +13,11 @@ from pipelines.reading import (
     PASSAGE_FEATURES,
     SENTENCE_FEATURES,
     Logits,
+    by_hit,
     evidence_pair,
     links,
     passage_features,
+    probability,
     sentence_features,
 )
 from services.training.logistic import fit_logistic
@@ -76,7 +78,7 @@ def calibrate(multi: Sequence[Read], single: Sequence[Read], partly: Sequence[Re
         [passage_features(each.case.hits, each.logits, each.case.words) for each in partly],
         [np.array(each.case.good_passages) for each in partly],
     )
-    probabilities = [_probability(_features(each, link), sentence) for each, link in zip(both, linked, strict=True)]
+    probabilities = [probability(_features(each, link), sentence) for each, link in zip(both, linked, strict=True)]
     gold = np.concatenate([p[_labels(each)] for p, each in zip(probabilities, both, strict=True)])
     parts = (
         ("alone", SENTENCE_FEATURES, alone),
@@ -105,16 +107,11 @@ def _labels(read: Read) -> NDArray[np.bool_]:
 
 
 def _linked(read: Read, weights: NDArray[np.float64]) -> list[float]:
-    probabilities = _probability(_features(read, None), weights)
-    places = np.cumsum([len(hit.passage.sentences) for hit in read.case.hits])[:-1]
-    return links(read.case.hits, np.split(probabilities, places))
+    probabilities = probability(_features(read, None), weights)
+    return links(read.case.hits, by_hit(probabilities, read.case.hits))
 
 
 def _weights(rows: Sequence[NDArray[np.float64]], labels: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
     """Logistic regression, the first feature being the bias."""
     weights, bias = fit_logistic(np.concatenate(rows)[:, 1:], np.concatenate(labels))
     return np.array([bias, *weights])
-
-
-def _probability(features: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(1 / (1 + np.exp(-np.clip(features @ weights, -30, 30))))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.core.encoders.heads import UNREAD
 from pipelines.core.encoders.pairs import Batch, PairReader, Window
 from pipelines.core.encoders.spec import HEAD_FILE, HeadSpec
 from services.training.network.lora import merge_in_passing
@@ -189,5 +190,5 @@ def _highest(parts: "list[torch.Tensor]", places: Sequence[int], count: int) -> 
         return torch.zeros((count, 0))
     values = torch.cat(parts)
     index = torch.tensor(places).unsqueeze(1).expand_as(values)
-    floor = torch.full((count, values.shape[1]), -30.0)
+    floor = torch.full((count, values.shape[1]), UNREAD)
     return floor.scatter_reduce(0, index, values, "amax", include_self=False)
