@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipelines.core.store import Fusion, RankedQuery
 from pipelines.core.tasks import PruneTask
-from pipelines.core.types import Evidence, Hit
+from pipelines.core.types import Evidence, Filter, Hit
 from services.evaluation.baselines import token_overlap
 from services.evaluation.context import Context
 from services.evaluation.data.candidates import embedded_text, list_candidates
@@ -44,6 +44,10 @@ MEASURES = (
 )
 POINTS = 50
 
+PRESENT, REMOVED = "present", "removed"
+NO_DOCUMENT = "none"
+"""Names no document of any corpus: a filter by nothing would let everything through."""
+
 Confidences = NDArray[np.float64]
 
 
@@ -52,7 +56,7 @@ class _Case:
     """A question with what was found for it.
 
     Attributes:
-        arm: `present` or `removed`, where each question is asked twice; empty otherwise.
+        arm: `PRESENT` or `REMOVED`, where each question is asked twice; empty otherwise.
     """
 
     item: Item
@@ -104,23 +108,20 @@ def _answerable_and_not(context: Context) -> list[_Case]:
 
 
 def _with_and_without_gold(context: Context) -> list[_Case]:
-    """Each question twice in a row: with all that retrieval finds, and with that less its gold passages."""
+    """Each question twice in a row: over the whole index, and over one that lacks its gold documents."""
     runtime, settings = context.runtime, context.settings.retrieve
     items = context.items()
+    every = [document.id for document in context.evaluated.corpus()]
     vectors = runtime.encoder.embed([item.question for item in items]).vectors
     fusion = Fusion.of(settings)
     dense = replace(fusion, dense=1.0, bm25=0.0, section=0.0)
-    found: list[tuple[Item, bool, list[Hit], Hit | None]] = []
+    found: list[tuple[Item, str, list[Hit], Hit | None]] = []
     for item, vector in zip(items, vectors, strict=True):
-        query, confined = [RankedQuery(item.question, vector)], question_of(item).filter
-        hits = runtime.store.search(query, limit=settings.top_k, fusion=fusion, filter=confined)
-        nearest = runtime.store.search(query, limit=settings.top_k, fusion=dense, filter=confined)
-        for removed in (False, True):
-            left, near = (
-                [hit for hit in ranked if not (removed and hit.passage.source in item.gold)]
-                for ranked in (hits, nearest)
-            )
-            found.append((item, removed, left, near[0] if near else None))
+        query = [RankedQuery(item.question, vector)]
+        for arm, confined in ((PRESENT, question_of(item).filter), (REMOVED, _without_gold(item, every))):
+            hits = runtime.store.search(query, limit=settings.top_k, fusion=fusion, filter=confined)
+            near = runtime.store.search(query, limit=1, fusion=dense, filter=confined)
+            found.append((item, arm, hits, near[0] if near else None))
     texts = [embedded_text(near.passage) if near else "" for *_, near in found]
     best = runtime.encoder.embed(texts).vectors
     cosines = (best * np.repeat(vectors, 2, axis=0)).sum(axis=1)
@@ -130,10 +131,16 @@ def _with_and_without_gold(context: Context) -> list[_Case]:
             hits=tuple(hits),
             answerable=any(hit.passage.source in item.gold for hit in hits),
             cosine=float(cosine),
-            arm="removed" if removed else "present",
+            arm=arm,
         )
-        for (item, removed, hits, _), cosine in zip(found, cosines, strict=True)
+        for (item, arm, hits, _), cosine in zip(found, cosines, strict=True)
     ]
+
+
+def _without_gold(item: Item, corpus: Sequence[str]) -> Filter:
+    """All documents but the gold ones. Ranks, and so fused scores, are those of an index that never had them."""
+    others = [each for each in item.within or corpus if each not in item.gold]
+    return question_of(replace(item, within=tuple(others or [NO_DOCUMENT]))).filter
 
 
 async def _prune(context: Context, case: _Case) -> Evidence:
