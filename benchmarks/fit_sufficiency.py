@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from pipelines.core.deadline import Deadline
+from pipelines.core.odds import sigmoid
 from pipelines.core.session import Session
 from pipelines.core.settings import Settings
 from pipelines.core.types import Hit
@@ -60,7 +61,7 @@ class Fit:
     def probability(self, features: Matrix) -> Matrix:
         """`sufficiency` of each row."""
         logit = features @ np.array([self.weights[name] for name in NAMES]) + self.bias
-        return np.asarray(1 / (1 + np.exp(-logit)))
+        return sigmoid(logit)
 
 
 class Measure:

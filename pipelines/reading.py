@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.core.encoders import Head, Pair
+from pipelines.core.odds import sigmoid
 from pipelines.core.types import Hit, Usage
 
 Matrix = NDArray[np.float64]
@@ -156,7 +157,7 @@ def weighted(calibration: Mapping[str, float], part: str, names: Sequence[str]) 
 
 def probability(features: Matrix, weights: Matrix) -> Matrix:
     """What weighed features come to, 0 to 1: one a row."""
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(features @ weights, -30, 30))))
+    return sigmoid(features @ weights)
 
 
 def by_hit(values: Matrix, hits: Sequence[Hit]) -> list[Matrix]:

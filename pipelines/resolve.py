@@ -7,9 +7,8 @@ the terms of earlier turns that the question lacks, and appends them to it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from pipelines.core.encoders import Head, Pair
+from pipelines.core.odds import sigmoid
 from pipelines.core.text import content_spans, term_of, terms
 from pipelines.core.types import Turn, Usage
 
@@ -59,7 +58,7 @@ def needed_words(head: Head, question: str, turns: Sequence[str]) -> NeededWords
     if not pair.spans:
         return NeededWords((), Usage())
     scores = head.score([pair])
-    probabilities = (1 / (1 + np.exp(-scores.spans[0][:, 0].astype(np.float64)))).tolist()
+    probabilities = sigmoid(scores.spans[0][:, 0]).tolist()
     return NeededWords(
         chosen_words(question, pair, probabilities, head.spec.calibration.get(NEEDED, 0.5)), scores.usage
     )

@@ -1,11 +1,11 @@
 """Whether the evidence answers the question: what abstention rests on."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from pipelines.core.encoders import Head, Pair
+from pipelines.core.odds import log_odds, sigmoid
 from pipelines.core.text import terms
 from pipelines.core.types import EvidenceItem, Hit, Usage
 from pipelines.relevance import coverage, term_weights
@@ -82,7 +82,7 @@ def best_passage_coverage(question: str, hits: Sequence[Hit], evidence: int) -> 
 def estimate_sufficiency(features: Features) -> float:
     """Estimated probability that the evidence answers the question, without the head."""
     logit = COSINE_WEIGHT * features.best_sentence_cosine + COVERAGE_WEIGHT * features.best_passage_coverage + BIAS
-    return 1.0 / (1.0 + math.exp(-logit))
+    return sigmoid(logit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +110,12 @@ def read_sufficiency(
 def feature_row(logit: float, read: Read, features: Features) -> tuple[float, ...]:
     """The values of `FEATURES`."""
     cosine, share = features.best_sentence_cosine, features.best_passage_coverage
-    return (logit, _log_odds(read.passage), _log_odds(read.sentence), cosine, share)
+    passage, sentence = (log_odds(each, LEAST_PROBABILITY) for each in (read.passage, read.sentence))
+    return (logit, passage, sentence, cosine, share)
 
 
 def weighed(row: Sequence[float], calibration: Mapping[str, float]) -> float:
     """The probability by a head's calibration; by its logit alone where it has none."""
     weights = [calibration.get(name, float(name == "head" and not calibration)) for name in FEATURES]
     logit = sum(weight * value for weight, value in zip(weights, row, strict=True)) + calibration.get("bias", 0.0)
-    return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, logit))))
-
-
-def _log_odds(probability: float) -> float:
-    inside = min(1 - LEAST_PROBABILITY, max(LEAST_PROBABILITY, probability))
-    return math.log(inside / (1 - inside))
+    return sigmoid(logit)

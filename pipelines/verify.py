@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.core.encoders import Encoder, Head, Pair
+from pipelines.core.odds import label_log_odds, sigmoid
 from pipelines.core.types import Usage
 from pipelines.support import coverage, numbers_agree
 
@@ -31,6 +32,7 @@ Of its claim: the highest log odds that any text read contradicts it; whether it
 its terms that the page has, 0 where they are none."""
 
 Row = NDArray[np.float32]
+Odds = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class Verifier:
         if not pairs:
             return [Verdict() for _ in checks], usage
         scores = self._head.score(pairs)
-        odds = _log_odds(scores.pairs)
+        odds = label_log_odds(scores.pairs)
         ends = np.cumsum([len(each) for each in chosen])[:-1]
         verdicts = [
             self._verdict(check, each, row, said) if each else Verdict()
@@ -117,7 +119,7 @@ class Verifier:
         ]
         return verdicts, usage + scores.usage
 
-    def _verdict(self, check: Check, chosen: Sequence[tuple[int, ...]], cosines: Row, odds: Row) -> Verdict:
+    def _verdict(self, check: Check, chosen: Sequence[tuple[int, ...]], cosines: Row, odds: Odds) -> Verdict:
         page = len(check.sources) >= PAGE
         shared = coverage(check.claim, " ".join(check.sources)) if page else 0.0
         of_claim = (odds[:, 1].max(), page, shared)
@@ -126,9 +128,9 @@ class Verifier:
             text = _text(check, places)
             agree, cosine = numbers_agree(check.claim, text), cosines[list(places)].mean()
             features = np.array([supports, contradicts, cosine, agree, *of_claim], np.float32)
-            support = _sigmoid(float(self._weights @ features) + self._bias)
+            support = sigmoid(float(self._weights @ features) + self._bias)
             stated = bool(supports >= self._states_from)
-            readings.append(Reading(places, features, support, _sigmoid(contradicts), stated, agree))
+            readings.append(Reading(places, features, support, sigmoid(contradicts), stated, agree))
         return Verdict(tuple(sorted(readings, key=lambda reading: -reading.support)))
 
     def _cosines(self, checks: Sequence[Check]) -> tuple[list[Row], Usage]:
@@ -182,15 +184,3 @@ def _pair(check: Check, places: tuple[int, ...]) -> Pair:
 
 def _text(check: Check, places: tuple[int, ...]) -> str:
     return " ".join(check.sources[place] for place in places)
-
-
-def _log_odds(logits: Row) -> Row:
-    """Of each label against the others together: `(n, labels)`."""
-    odds = np.empty_like(logits)
-    for label in range(logits.shape[1]):
-        odds[:, label] = logits[:, label] - np.logaddexp.reduce(np.delete(logits, label, 1), axis=1)
-    return odds
-
-
-def _sigmoid(value: float) -> float:
-    return float(1 / (1 + np.exp(-value)))

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.core.odds import sigmoid
+
 STEPS = 50
 """Newton's method is at its end long before."""
 
@@ -29,7 +31,7 @@ def fit_logistic(
     penalty[-1, -1] = 1e-6  # the bias is free; separable data still has an end
     weights = np.zeros(scaled.shape[1])
     for _ in range(STEPS):
-        said = 1 / (1 + np.exp(-np.clip(scaled @ weights, -30, 30)))
+        said = sigmoid(scaled @ weights)
         slope = scaled.T @ (counts * (said - positive)) + penalty @ weights
         curvature = (scaled * (counts * said * (1 - said))[:, None]).T @ scaled + penalty
         weights -= np.linalg.solve(curvature, slope)

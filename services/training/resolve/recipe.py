@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pipelines.core.encoders import Encoder, Head
 from pipelines.core.encoders.source import BUILTIN, fingerprint
 from pipelines.core.encoders.spec import HeadSpec
+from pipelines.core.odds import sigmoid
 from pipelines.resolve import NEEDED
 from services.training.examples import Example, is_held_out, split_by_group
 from services.training.network.loop import Score, TrainOptions
@@ -70,7 +71,7 @@ def calibrated(head: Head, encoder: Encoder, data: Path, seed: int) -> dict[str,
     """The threshold of a needed word with the best F-measure on the held-out human rewrites."""
     held_out = [example for example in cast_examples(data) if is_held_out(example.group, HELD_OUT)]
     spans = head.score([example.pair for example in held_out]).spans
-    values = 1 / (1 + np.exp(-np.concatenate([each[:, 0] for each in spans]).astype(np.float64)))
+    values = sigmoid(np.concatenate([each[:, 0] for each in spans]))
     labels = np.concatenate([example.span_labels or () for example in held_out]) > 0.5
     grid = np.arange(0.02, 0.9, 0.02)
     return {NEEDED: round(float(max(grid, key=lambda threshold: f_measure(values >= threshold, labels))), 2)}

@@ -1,6 +1,5 @@
 """The head `sufficiency`: its examples, how it is measured while it is trained, and its calibration."""
 
-import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 from pipelines.core.encoders import Encoder, Head, Heads
 from pipelines.core.encoders.source import BUILTIN, fingerprint
 from pipelines.core.encoders.spec import HeadSpec
+from pipelines.core.odds import log_odds
 from pipelines.core.settings import EncoderSettings, HeadSettings, PruneSettings
 from pipelines.core.tasks import PruneTask
 from pipelines.core.types import Hit, Passage, Sentence
@@ -140,6 +140,6 @@ def calibrated(head: Head, encoder: Encoder, data: Path, seed: int) -> dict[str,
             answerable.append(case.answerable)
     features, enough = np.array(rows, np.float64), np.array(answerable)
     weights, _ = fit_logistic(features, enough)
-    least = math.log(settings.min_sufficiency / (1 - settings.min_sufficiency))
+    least = log_odds(settings.min_sufficiency)
     bias = least - float(np.quantile((features @ weights)[enough], WRONG_ABSTENTION))
     return {**dict(zip(FEATURES, weights.tolist(), strict=True)), "bias": bias}

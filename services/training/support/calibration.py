@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.core.odds import sigmoid
 from pipelines.verify import FEATURES, Check, Verdict
 from services.evaluation.corruption import list_names
 from services.evaluation.data.rows import GroundingRow, read
@@ -95,7 +96,7 @@ def calibrate(claims: Sequence[Judged], verdicts: Sequence[Verdict]) -> dict[str
     for _ in range(ROUNDS):
         chosen = np.array([rows[int(np.argmax(rows @ weights))] for rows in features])
         weights, bias = fit_logistic(chosen, positive, counts=counts)
-    support = 1 / (1 + np.exp(-np.array([(rows @ weights).max() for rows in features]) - bias))
+    support = sigmoid(np.array([(rows @ weights).max() for rows in features]) + bias)
     found = {name: round(float(weight), 4) for name, weight in zip(FEATURES, weights, strict=True)}
     found |= {"bias": round(bias, 4), "min_support": round(_threshold(kept, support, positive), 4)}
     made = np.array([claim.set == MADE for claim, _ in kept])

@@ -9,6 +9,7 @@ import numpy as np
 from pipelines.core.encoders import Encoder, Head
 from pipelines.core.encoders.source import BUILTIN, fingerprint
 from pipelines.core.encoders.spec import HeadSpec
+from pipelines.core.odds import label_log_odds
 from pipelines.verify import Verifier
 from services.evaluation.data.rows import CorpusDocument, read
 from services.evaluation.metrics.auroc import auroc
@@ -83,7 +84,7 @@ def validate(held_out: Sequence[Example], score: Score) -> float:
     """Mean over sources of the area under the curve of supported pairs against the others."""
     some = held_out[:VALIDATED]
     logits, _ = score([example.pair for example in some])
-    odds = (logits[:, 0] - np.logaddexp.reduce(logits[:, 1:], axis=1)).astype(np.float64)
+    odds = label_log_odds(logits)[:, int(SUPPORTS)]
     supported = np.array([example.label == SUPPORTS for example in some])
     sources = np.array([example.source.partition("/")[0] for example in some])
     return float(np.mean([auroc(odds[sources == name], supported[sources == name]) for name in sorted(set(sources))]))

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pipelines.core.encoders import Pair
 from pipelines.core.encoders.spec import HeadSpec
+from pipelines.core.odds import label_log_odds, sigmoid
 from pipelines.core.types import Value
 from services.evaluation.statistics import Paired, mean, paired_interval
 from services.training.examples import Example, groups_of
@@ -95,11 +96,11 @@ def _brier(logits: NDArray[np.float64], labels: NDArray[np.float64]) -> float | 
     if not logits.size:
         return None
     if logits.shape[1] == 1:
-        said = 1 / (1 + np.exp(-logits[:, 0]))
+        said = sigmoid(logits[:, 0])
         return float(1 - np.mean((said - labels) ** 2))
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    said = sigmoid(label_log_odds(logits))
     right = np.eye(logits.shape[1])[labels.astype(int)]
-    return float(1 - np.mean(np.sum((powers / powers.sum(axis=1, keepdims=True) - right) ** 2, axis=1)) / 2)
+    return float(1 - np.mean(np.sum((said - right) ** 2, axis=1)) / 2)
 
 
 def _precision(logits: NDArray[np.float64], labels: NDArray[np.float64]) -> float | None:
