@@ -5,7 +5,7 @@ between passages are looked up afterwards, from what it thinks of the sentence t
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from pipelines.core.encoders import Head, Pair
 from pipelines.core.odds import sigmoid
+from pipelines.core.text import terms
 from pipelines.core.types import Hit, Usage
 
 Matrix = NDArray[np.float64]
 
-SENTENCE_FEATURES = ("bias", "sentence", "passage", "words", "first", "titled", "linked", "linked_first")
+SENTENCE_FEATURES = ("bias", "sentence", "passage", "words", "first", "titled", "linked")
 """What a sentence's probability is made of: its logit, its passage's, its score by words and vectors, whether it is the
-first, whether the question names its title; the probability of the best sentence elsewhere that names its title, and
-the same for a first sentence."""
+first, whether the question names its title; the probability of the best sentence elsewhere that names its title, as far
+as the question does not: a link tells where to go on, not where the question began."""
 PASSAGE_FEATURES = ("bias", "passage", "best", "words", "fused", "rank")
 """What a passage's probability is made of: its logit, the highest of its sentences', their highest score by words and
 vectors, its score in the retrieval as a share of the best one's, one over its rank."""
@@ -88,19 +89,19 @@ def sentence_features(
     *,
     linked: Sequence[float] | None,
 ) -> Matrix:
-    """`SENTENCE_FEATURES` of all sentences of all hits, `(n, 8)`.
+    """`SENTENCE_FEATURES` of all sentences of all hits, `(n, 7)`.
 
     Args:
         linked: Of each hit; see `links`. `None` for none.
     """
     rows = []
+    asked = terms(question)
     for at, hit in enumerate(hits):
         titled = float(_names(question, _title(hit)))
-        link = linked[at] if linked is not None else 0.0
+        link = linked[at] * _left_unsaid(asked, _title(hit)) if linked is not None else 0.0
         for index in range(len(hit.passage.sentences)):
             first = float(index == 0)
-            row = (1.0, logits.sentences[at][index], logits.passages[at], words[at][index], first, titled)
-            rows.append((*row, link, link * first))
+            rows.append((1.0, logits.sentences[at][index], logits.passages[at], words[at][index], first, titled, link))
     return np.array(rows, np.float64).reshape(-1, len(SENTENCE_FEATURES))
 
 
@@ -138,6 +139,12 @@ def links(hits: Sequence[Hit], probabilities: Sequence[Matrix]) -> list[float]:
 def _title(hit: Hit) -> str:
     """Without what tells it from others of the same name: `Empire (2002 film)`."""
     return _NOTE.sub("", hit.passage.title)
+
+
+def _left_unsaid(asked: Set[str], title: str) -> float:
+    """The share of a title's terms that a question lacks; of one without terms, all."""
+    named = terms(title)
+    return 1.0 - len(named & asked) / len(named) if named else 1.0
 
 
 def _names(text: str, title: str) -> bool:

@@ -11,7 +11,16 @@ from pipelines.core.settings import EncoderSettings, HeadSettings, PruneSettings
 from pipelines.core.tasks import PruneTask
 from pipelines.core.types import Hit, Usage
 from pipelines.prune import EncoderPruner
-from pipelines.reading import PASSAGE_FEATURES, Reading, evidence_pair, links, read_hits, weighted
+from pipelines.reading import (
+    PASSAGE_FEATURES,
+    Logits,
+    Reading,
+    evidence_pair,
+    links,
+    read_hits,
+    sentence_features,
+    weighted,
+)
 from tests.support.evidence import hits, passage
 
 FILM = hits(
@@ -19,6 +28,8 @@ FILM = hits(
     passage("A drama by Jo Ray.", "It was made in Rome.", document="b", title="The Silent Sea (film)"),
     passage("A harbour town.", document="c", title="Sea"),
 )
+
+LOGITS = Logits(np.zeros(3, np.float32), tuple(np.zeros(len(hit.passage.sentences), np.float32) for hit in FILM))
 
 
 class Saying:
@@ -59,10 +70,19 @@ def test_a_head_that_was_not_calibrated_speaks_for_itself() -> None:
 
 def test_a_passage_that_a_strong_sentence_names_gains() -> None:
     plain = {"alone.sentence": 1.0, "sentence.sentence": 1.0}
-    before, after = read(plain), read({**plain, "sentence.linked": 2.0, "sentence.linked_first": 1.0})
+    before, after = read(plain), read({**plain, "sentence.linked": 2.0})
     assert after.sentences[0] == before.sentences[0]
-    assert after.sentences[1][0] > after.sentences[1][1] > before.sentences[1][1]
+    assert all(late > early for late, early in zip(after.sentences[1], before.sentences[1], strict=True))
     assert after.sentences[2] == before.sentences[2], "`Sea` is too short a title to be named by more than chance"
+
+
+def test_a_link_counts_as_far_as_the_question_does_not_name_where_it_leads() -> None:
+    words = [(0.5,) * len(hit.passage.sentences) for hit in FILM]
+    said = {
+        question: sentence_features(question, FILM, LOGITS, words, linked=[0.0, 0.8, 0.0])[2, -1]
+        for question in ("who?", "who made the sea film?", "who made The Silent Sea?")
+    }
+    assert said == pytest.approx({"who?": 0.8, "who made the sea film?": 0.4, "who made The Silent Sea?": 0.0})
 
 
 def test_links_are_between_documents_and_whole_words() -> None:
