@@ -1,4 +1,4 @@
-"""The whole question path: question → plan → retrieve → prune → synthesize → cite → answer.
+"""The whole question path: question → plan → retrieve → prune → follow → synthesize → cite → answer.
 
 Read it top to bottom. Where the small stages run is the runner's affair; the graph is the same in one process and in
 many.
@@ -19,6 +19,7 @@ from pipelines.core.settings import Settings
 from pipelines.core.store import Store
 from pipelines.core.tasks import Runner, TraceOf
 from pipelines.core.types import Answer, AnswerStatus, Citation, Draft, Evidence, Fate, Plan, Question
+from pipelines.follow import Follower
 from pipelines.plan import Planner
 from pipelines.prune import Pruner
 from pipelines.retrieve import Retriever
@@ -35,6 +36,7 @@ def build_answer_pipeline(
     pipeline.add_component("plan", Planner(runner))
     pipeline.add_component("retrieve", Retriever(store, encoder, settings.retrieve))
     pipeline.add_component("prune", Pruner(runner))
+    pipeline.add_component("follow", Follower(store, encoder, runner, settings.retrieve))
     pipeline.add_component("synthesize", Synthesizer(writer))
     pipeline.add_component("cite", Citer(runner))
     pipeline.add_component("answer", AnswerBuilder(config_version))
@@ -42,13 +44,16 @@ def build_answer_pipeline(
     pipeline.connect("plan.plan", "retrieve.plan")
     pipeline.connect("plan.standalone", "prune.standalone")
     pipeline.connect("retrieve.hits", "prune.hits")
+    pipeline.connect("plan.standalone", "follow.standalone")
+    pipeline.connect("retrieve.hits", "follow.hits")
+    pipeline.connect("prune.evidence", "follow.evidence")
     pipeline.connect("plan.standalone", "synthesize.standalone")
-    pipeline.connect("prune.evidence", "synthesize.evidence")
+    pipeline.connect("follow.evidence", "synthesize.evidence")
     pipeline.connect("plan.standalone", "cite.standalone")
-    pipeline.connect("prune.evidence", "cite.evidence")
+    pipeline.connect("follow.evidence", "cite.evidence")
     pipeline.connect("synthesize.draft", "cite.draft")
     pipeline.connect("plan.plan", "answer.plan")
-    pipeline.connect("prune.evidence", "answer.evidence")
+    pipeline.connect("follow.evidence", "answer.evidence")
     pipeline.connect("cite.draft", "answer.draft")
     pipeline.connect("cite.citations", "answer.citations")
     pipeline.connect("cite.unsupported", "answer.unsupported")
@@ -84,6 +89,7 @@ async def answer(
         "plan": asked,
         "retrieve": asked,
         "prune": asked,
+        "follow": asked,
         "synthesize": asked,
         "cite": everyone,
         "answer": asked,

@@ -263,16 +263,24 @@ class Pruner:
         self, question: Question, standalone: str, hits: tuple[Hit, ...], session: Session
     ) -> dict[str, Evidence]:
         """Chooses the evidence and tells the listener."""
-        task = PruneTask(
-            question=standalone,
-            asked=question.text,
-            hits=hits,
-            timeout_s=session.deadline.remaining(),
-            cost_left_usd=session.cost_left_usd,
-            trace=session.trace,
-        )
-        with session.stage("prune"):
-            result = await self._runner.prune(task)
-            session.record(result.receipt)
-        session.emit(EvidenceEvent(items=result.evidence.items, sufficient=result.evidence.sufficient))
+        result = await prune_hits(self._runner, question, standalone, hits, session)
         return {"evidence": result.evidence}
+
+
+async def prune_hits(
+    runner: Runner, question: Question, standalone: str, hits: tuple[Hit, ...], session: Session
+) -> PruneResult:
+    """Has the evidence chosen within what is left of the question's time and money, and tells the listener."""
+    task = PruneTask(
+        question=standalone,
+        asked=question.text,
+        hits=hits,
+        timeout_s=session.deadline.remaining(),
+        cost_left_usd=session.cost_left_usd,
+        trace=session.trace,
+    )
+    with session.stage("prune"):
+        result = await runner.prune(task)
+        session.record(result.receipt)
+    session.emit(EvidenceEvent(items=result.evidence.items, sufficient=result.evidence.sufficient))
+    return result

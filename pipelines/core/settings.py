@@ -172,6 +172,13 @@ class RetrieveSettings(Section):
     bm25_weight: Weight = Field(0.9, description="Votes of the BM25 ranking.")
     section_weight: Weight = Field(0.1, description="Votes of passages in the best sections; 0 turns descent off.")
     sections: int = Field(5, ge=1, le=100, description="Sections that retrieval descends into.")
+    rounds: int = Field(
+        1,
+        ge=1,
+        le=3,
+        description="Searches of one question: where the evidence does not suffice, the further ones look for documents "
+        "whose titles it names.",
+    )
 
 
 class PruneSettings(Section):
