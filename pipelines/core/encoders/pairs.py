@@ -20,6 +20,9 @@ CONTEXT_TOKENS = 32
 MIN_TOKENS = 192
 """Shortest window: it holds the longest first text and context, their marks, and some of the second text."""
 
+WIDTH_STEP = 16
+"""Passes are padded to a multiple of so many tokens: engines prepare themselves anew for every shape they meet."""
+
 Span = tuple[int, int]
 
 
@@ -59,7 +62,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Windows of one forward pass, padded to the longest: `(n, tokens) int64` each.
+    """Windows of one forward pass, padded alike: `(n, padded_width of the longest) int64` each.
 
     Attributes:
         types: 0 for the first text, 1 for the second.
@@ -73,7 +76,7 @@ class Batch:
     @classmethod
     def of(cls, windows: Sequence[Window], pad_id: int) -> Self:
         """Pads windows."""
-        width = max(len(window.ids) for window in windows)
+        width = padded_width(max(len(window.ids) for window in windows))
         ids = np.full((len(windows), width), pad_id, np.int64)
         mask = np.zeros((len(windows), width), np.int64)
         types = np.zeros((len(windows), width), np.int64)
@@ -82,6 +85,11 @@ class Batch:
             mask[row, : len(window.ids)] = 1
             types[row, window.second_at : len(window.ids)] = 1
         return cls(tuple(windows), ids, mask, types)
+
+
+def padded_width(tokens: int) -> int:
+    """How wide a pass is whose longest window has so many tokens."""
+    return -(-tokens // WIDTH_STEP) * WIDTH_STEP
 
 
 class PairReader:

@@ -4,19 +4,21 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 
 from pipelines.core.encoders.engine import Engine, States
-from pipelines.core.encoders.pairs import Batch, Window
+from pipelines.core.encoders.pairs import Batch, Window, padded_width
 
 Take = Callable[[Window, States], None]
 """Receives what the engine gives of one window, `(padded tokens, dim)`; may run in any thread, at once for several."""
 
 WORKERS = 2
 """While one batch is in the engine, the next is laid out and the last one's results are taken."""
+SHARED_TOKENS = 384
+"""From so many tokens on, windows that come together are spread over all workers' passes: an answer waits for them."""
 JOIN_TOKENS = 512
 """A pass is filled up to this with rows of other requests."""
 SHORT_TOKENS = 32
@@ -33,7 +35,8 @@ class _Job:
     pad_id: int
     take: Take
     weight: int
-    budget: int
+    most: int
+    budget: int = 0
     rows: deque[Window] = field(default_factory=deque)
     left: int = 0
     served_at: float = 0.0
@@ -77,6 +80,7 @@ class Scheduler:
                 return
             job.rows.extend(ordered)
             job.left += len(ordered)
+            job.budget = min(job.most, max(SHARED_TOKENS, _share(job.rows)))
             if job not in self._jobs:
                 job.served_at = time.monotonic()
                 self._jobs.append(job)
@@ -147,6 +151,12 @@ class Scheduler:
             job.done.set_result(None)
 
 
+def _share(rows: Collection[Window]) -> int:
+    """Tokens, padded, that each worker has to do of some windows in order of length."""
+    widest = padded_width(len(max(rows, key=lambda window: len(window.ids)).ids))
+    return -(-len(rows) // WORKERS) * widest
+
+
 class Request:
     """Windows of one caller, in the order in which they become ready."""
 
@@ -172,7 +182,7 @@ def _move(job: _Job, rows: _Rows, budget: int, longest: int) -> None:
     width = max((len(window.ids) for _, window in rows), default=0)
     while job.rows:
         width = max(width, len(job.rows[0].ids))
-        if rows and (width > longest or width * (len(rows) + 1) > budget):
+        if rows and (width > longest or padded_width(width) * (len(rows) + 1) > budget):
             return
         rows.append((job, job.rows.popleft()))
 

