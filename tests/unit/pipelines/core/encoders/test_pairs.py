@@ -92,6 +92,7 @@ def test_a_batch_is_padded_to_one_of_few_widths() -> None:
     batch = Batch.of(windows, reader.pad_id)
     assert batch.ids.shape == batch.mask.shape == batch.types.shape == (2, WIDTH_STEP)
     longer = Batch.of([Window(0, (1,) * (WIDTH_STEP + 1), 1, ())], reader.pad_id)
-    assert longer.ids.shape == (1, 2 * WIDTH_STEP) and longer.mask.sum() == WIDTH_STEP + 1
+    assert longer.ids.shape == (1, 2 * WIDTH_STEP)
+    assert longer.mask.sum() == WIDTH_STEP + 1
     assert batch.mask.sum(axis=1).tolist() == [len(window.ids) for window in windows]
     assert batch.types[0].tolist() == [0, 0, 0, 1, 1] + [0] * (WIDTH_STEP - 5)
