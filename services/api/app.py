@@ -16,7 +16,7 @@ from services.api.gatekeeper import Gatekeeper
 from services.api.life import Life
 from services.api.limits import BodyLimit
 from services.api.middleware import RequestScope
-from services.api.routes import answers, ask, documents, health, jobs, keys, search, sources
+from services.api.routes import answers, ask, documents, heads, health, jobs, keys, search, sources
 from services.api.schemas import NewTexts
 from services.api.threads import bound_threads
 from services.loop import EventLoop
@@ -79,7 +79,7 @@ def create_app(
     problems.install(app)
     admission.install(app, parts)
     docs.install(app)
-    for part in (ask, answers, search, documents, sources, jobs, keys, health):
+    for part in (ask, answers, search, documents, sources, jobs, keys, heads, health):
         app.include_router(part.router)
     app.openapi = _with_schemas(app.openapi)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app

@@ -21,10 +21,12 @@ def list_heads(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List all versions, and which one of each head is live."""
     from pipelines.core.encoders.spec import HEADS
     from services.cli.render import add_row, console, print_json, table
+    from services.heads.live import live_heads
     from services.heads.versions import shipped
 
     with context.runtime(ctx) as runtime:
         versions = runtime.head_versions.versions()
+        live = {(each.name, each.source): each.version for each in live_heads(runtime.settings.heads, versions)}
         choices = runtime.settings.heads
     if as_json:
         print_json([_plain(version) for version in versions])
@@ -33,11 +35,10 @@ def list_heads(ctx: typer.Context, as_json: AsJson = False) -> None:
     for name in HEADS:
         own = [version for version in versions if version.name == name]
         comes = shipped(name)
-        live = comes and not any(version.status == "accepted" for version in own)
-        status = "off" if getattr(choices, name) == "off" else "live" if live else "-"
+        status = "off" if getattr(choices, name) == "off" else "live" if (name, "builtin") in live else "-"
         add_row(made, name, comes[0].version if comes else "none", f"{status}, comes with Strata", "", "", "")
         for version in own:
-            status = "accepted, live" if version.status == "accepted" else str(version.status)
+            status = f"{version.status}, live" if live.get((name, "own")) == version.version else str(version.status)
             better, at = _better(version), f"{version.created_at:%Y-%m-%d %H:%M}"
             add_row(made, name, version.version, status, better, version.parent or "", at)
     console().print(made)

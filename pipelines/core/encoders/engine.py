@@ -20,6 +20,10 @@ class Engine(Protocol):
     def how(self) -> str:
         """Library and precision, such as `openvino int8`."""
 
+    @property
+    def size_bytes(self) -> int:
+        """Its weights, without what it shares with other engines and what it needs while it works."""
+
     def forward(self, ids: Ids, mask: Ids, types: Ids) -> States:
         """Runs a padded batch, `(n, tokens)` each.
 

@@ -93,6 +93,13 @@ class Head:
         """What runs it, such as `openvino int8`."""
         return self._engine.how
 
+    @property
+    def size_bytes(self) -> int:
+        """Its weights; see `Engine.size_bytes`."""
+        layers = self._layers
+        own = (layers.pair_weight, layers.pair_bias, layers.span_weight, layers.span_bias)
+        return self._engine.size_bytes + sum(layer.nbytes for layer in own)
+
     def score(self, pairs: Sequence[Pair]) -> HeadScores:
         """Scores pairs, windows of like length together. The highest logits of a pair's windows count."""
         started = time.perf_counter()

@@ -39,6 +39,7 @@ class OpenVinoEngine:
         self._named = {each.get_any_name() for each in compiled.inputs}
         self.dim: int = compiled.outputs[0].get_partial_shape()[-1].get_length()
         self.how = f"openvino {precision}"
+        self.size_bytes = (folder / MODEL_FILE).with_suffix(".bin").stat().st_size
         self._compiled = compiled
         self._idle: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
 

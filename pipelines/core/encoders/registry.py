@@ -37,6 +37,11 @@ class Heads:
                     self._live[name] = self._shipped(name)
         return self._live[name]
 
+    @property
+    def loaded(self) -> dict[HeadName, Head]:
+        """The heads that this process works with; one is loaded when a stage first asks for it."""
+        return {name: head for name, head in self._live.copy().items() if head is not None}
+
     def swap(self, name: HeadName, folder: Path | None) -> Head | None:
         """Puts the head of a folder in the place of the one that is live; `None` puts back the one that is shipped.
 

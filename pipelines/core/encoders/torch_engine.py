@@ -29,6 +29,7 @@ class TorchEngine:
         self._device = settings.device
         self._typed = takes_types(model)
         self.dim = width(model)
+        self.size_bytes = sum(each.numel() * each.element_size() for each in self._model.parameters())
         self.how = f"torch {str(dtype).removeprefix('torch.')}"
         # One thread for all forward passes: OpenMP starts a team of threads for every thread that asks for one.
         self._thread = ThreadPoolExecutor(1, "strata-torch")

@@ -54,6 +54,7 @@ OPENED_BY = {
         ("get", "/v1/keys"),
         ("post", "/v1/keys"),
         ("delete", "/v1/keys/{key_id}"),
+        ("get", "/v1/heads"),
         ("get", "/metrics"),
     },
 }

@@ -207,6 +207,7 @@ ROUTES: dict[tuple[str, str], Make] = {
     ("get", "/v1/keys"): _of_tenant(lambda _: {}),
     ("post", "/v1/keys"): _key,
     ("delete", "/v1/keys/{key_id}"): _of_tenant(_with("key_id", "key")),
+    ("get", "/v1/heads"): lambda _: {},
     ("get", "/metrics"): lambda _: {},
 }
 
