@@ -9,20 +9,27 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+"""The hashes of a folder's files. Its time is when the folder was last taken, to within `MARK_S`."""
+MARK_S = 24 * 3600.0
+UNUSED_S = 30 * 24 * 3600.0
+"""A folder that no process took for so long is dropped: models are converted anew with every version of OpenVINO."""
+PARTIAL = ".partial-"
 
 
 class ModelCache:
     """Folders of files by key. Processes may share one; where it cannot be used, what is made lasts as long as this.
 
-    What is in a folder that other users may write is not read: its files would be theirs, and its manifest too.
+    What is in a folder that other users may write is not read: its files would be theirs, and its manifest too. What is
+    unused is dropped when something is added. A process that has its files open or mapped keeps them.
 
     Args:
         root: `None` for the user's cache folder.
@@ -40,10 +47,12 @@ class ModelCache:
         try:
             self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
             _check_owner(self._root)
+            self._mark(key)
             if not _whole(folder):
                 with self._alone(key):
                     if not _whole(folder):  # another process made it meanwhile
                         self._make(folder, make)
+                self._drop_unused()
             return folder
         except OSError as error:
             logger.warning("converted models cannot be kept in %s: %s", self._root, error.strerror or error)
@@ -61,7 +70,7 @@ class ModelCache:
         return scratch
 
     def _make(self, folder: Path, make: Callable[[Path], None]) -> None:
-        partial = folder.with_name(f".partial-{folder.name}")
+        partial = folder.with_name(f"{PARTIAL}{folder.name}")
         for old in (folder, partial):  # of a process that was killed
             shutil.rmtree(old, ignore_errors=True)
         partial.mkdir(mode=0o700)
@@ -73,11 +82,34 @@ class ModelCache:
             shutil.rmtree(partial, ignore_errors=True)
             raise
 
+    def _mark(self, key: str) -> None:
+        """Notes that a folder is taken. Under its lock, so that no process drops it between this and its reading."""
+        manifest = self._root / key / MANIFEST
+        with suppress(OSError):  # there is none yet, or the cache can only be read
+            if time.time() - manifest.stat().st_mtime > MARK_S:
+                with self._alone(key):
+                    os.utime(manifest)
+
+    def _drop_unused(self) -> None:
+        """Removes what nobody took for `UNUSED_S`, but for what a process is making or taking right now."""
+        for folder in self._root.iterdir():
+            key = folder.name.removeprefix(PARTIAL)
+            if not _unused(folder):
+                continue
+            with suppress(OSError), self._alone(key, wait=False):  # another process has it in hand
+                if _unused(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+                    logger.info("dropped %s: unused for %d days", folder, UNUSED_S // 86400)
+
     @contextmanager
-    def _alone(self, key: str) -> Iterator[None]:
-        """Lets one process make it: the others' processors have better things to do."""
+    def _alone(self, key: str, *, wait: bool = True) -> Iterator[None]:
+        """Lets one process make it: the others' processors have better things to do.
+
+        Raises:
+            BlockingIOError: another process has it, and it is not to be waited for.
+        """
         with (self._root / f".{key}.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
 
 
@@ -96,6 +128,21 @@ def _check_owner(root: Path) -> None:
     found = root.stat()
     if found.st_uid not in (os.geteuid(), 0) or found.st_mode & stat.S_IWOTH:
         raise PermissionError(errno.EPERM, "other users may write to it")
+
+
+def _unused(folder: Path) -> bool:
+    """Whether it is a folder of the cache that nobody took for long; one without a manifest is not the cache's.
+
+    What a killed process left half-made has no manifest yet: there the folder's own time counts.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    partial = folder.name.startswith(PARTIAL)
+    try:
+        taken = (folder if partial else folder / MANIFEST).stat().st_mtime
+    except OSError:
+        return False
+    return time.time() - taken > UNUSED_S
 
 
 def _whole(folder: Path) -> bool:

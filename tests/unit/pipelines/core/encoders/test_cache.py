@@ -4,11 +4,12 @@ import os
 import stat
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from pipelines.core.encoders.cache import ModelCache, key_of
+from pipelines.core.encoders.cache import MANIFEST, ModelCache, key_of
 
 
 class Maker:
@@ -102,6 +103,44 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".partial-key" / "model.bin").write_text("half")
     assert read(ModelCache(tmp_path).folder("key", Maker())) == "weights"
     assert not (tmp_path / ".partial-key").exists()
+
+
+def aged(folder: Path, days: float) -> Path:
+    then = time.time() - days * 86400
+    for path in (folder / MANIFEST, folder):
+        if path.exists():
+            os.utime(path, (then, then))
+    return folder
+
+
+def test_what_nobody_took_for_long_is_dropped_when_something_is_added(tmp_path: Path) -> None:
+    make = Maker()
+    old, taken, recent = (ModelCache(tmp_path).folder(key, make) for key in ("old", "taken", "recent"))
+    (left := tmp_path / ".partial-killed").mkdir()
+    (foreign := tmp_path / "notes").mkdir()
+    (tmp_path / "link").symlink_to(foreign, target_is_directory=True)
+    with (old / "model.bin").open() as file:
+        for each, days in ((old, 31), (taken, 31), (recent, 29), (left, 31), (foreign, 31)):
+            aged(each, days)
+        ModelCache(tmp_path).folder("taken", make)
+        assert old.exists()
+        ModelCache(tmp_path).folder("new", make)
+        assert file.read() == "weights", "who has it open keeps it"
+    there = {path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")}
+    assert there == {"taken", "recent", "new", "notes", "link"}
+    assert read(ModelCache(tmp_path).folder("old", make)) == "weights"
+    assert make.made == 5
+
+
+def test_what_another_process_has_in_hand_is_not_dropped(tmp_path: Path) -> None:
+    cache, make = ModelCache(tmp_path), Maker()
+    folder = aged(cache.folder("old", make), 31)
+    (partial := tmp_path / ".partial-slow").mkdir()
+    aged(partial, 31)
+    with cache._alone("old"), cache._alone("slow"):
+        ModelCache(tmp_path).folder("new", make)
+    assert folder.exists()
+    assert partial.exists()
 
 
 def test_a_failure_without_a_cache_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
