@@ -20,7 +20,7 @@ from pipelines.core.sync import run_sync
 from pipelines.core.tasks import PruneResult, PruneTask, Runner
 from pipelines.core.types import Evidence, Hit, Passage, Question, StageReceipt, Usage
 from pipelines.evidence import CHOSEN, ScoredHit, fit_evidence
-from pipelines.reading import KEEP, MIN_PROBABILITY, read_hits
+from pipelines.reading import KEEP, MIN_PROBABILITY, read_hits, retrieval_shares
 from pipelines.relevance import Relevance, list_candidates
 from pipelines.sufficiency import Features, Read, best_passage_coverage, estimate_sufficiency, read_sufficiency
 
@@ -115,7 +115,8 @@ class EncoderPruner:
     def score(self, task: PruneTask) -> Scored:
         """The scores of all sentences of all hits, before any is left out.
 
-        A conversation's question is scored as asked and as it stands alone; the better score counts.
+        A conversation's question is scored as asked and as it stands alone; the better score counts. The head reads it
+        only as it stands alone: reading both, at twice the time, ranks no better (CAsT 2022 and nq_gold train).
         """
         candidates = list_candidates(task.hits)
         if not candidates:
@@ -145,8 +146,8 @@ class EncoderPruner:
         if head is None:
             scored = tuple(ScoredHit(hit, each) for hit, each in zip(task.hits, words, strict=True))
             return Scored(scored, embedded.usage, self._encoder.name, questions=asked, features=features)
-        chosen = self._to_read(words)
-        reading = read_hits(head, task.question, [task.hits[at] for at in chosen], [words[at] for at in chosen])
+        chosen = self._to_read(task.hits, words)
+        reading = read_hits(head, task.question, task.hits, words, chosen)
         read = dict(zip(chosen, zip(reading.sentences, reading.passages, strict=True), strict=True))
         unread = [((0.0,) * len(each), 0.0) for each in words]
         scored = tuple(ScoredHit(hit, *read.get(at, unread[at])) for at, hit in enumerate(task.hits))
@@ -155,9 +156,14 @@ class EncoderPruner:
         best = Read(max(reading.passages), max((max(each, default=0.0) for each in reading.sentences), default=0.0))
         return Scored(scored, usage, head.name, least, asked, features, best)
 
-    def _to_read(self, words: Sequence[Sequence[float]]) -> list[int]:
-        """Places of the hits with the best sentences by words and vectors: reading is what takes the stage's time."""
-        best = sorted(range(len(words)), key=lambda at: (-max(words[at], default=0.0), at))
+    def _to_read(self, hits: Sequence[Hit], words: Sequence[Sequence[float]]) -> list[int]:
+        """Places of the best hits by retrieval, words and vectors: reading is what takes the stage's time.
+
+        Retrieval counts as much as the best sentence: of questions of CAsT 2022 80 % have the passage that answers
+        among the ten so chosen, by the best sentence alone 76 %.
+        """
+        worth = [max(each, default=0.0) + share for each, share in zip(words, retrieval_shares(hits), strict=True)]
+        best = sorted(range(len(hits)), key=lambda at: (-worth[at], at))
         return sorted(best[: self._settings.read_passages])
 
     def by_rank(self, task: PruneTask) -> Evidence:

@@ -49,20 +49,26 @@ class Reading:
     usage: Usage
 
 
-def read_hits(head: Head, question: str, hits: Sequence[Hit], words: Sequence[Sequence[float]]) -> Reading:
-    """Reads the question with every hit, all of them in one call of the head.
+def read_hits(
+    head: Head, question: str, hits: Sequence[Hit], words: Sequence[Sequence[float]], chosen: Sequence[int]
+) -> Reading:
+    """Reads the question with the chosen hits, all of them in one call of the head.
 
     Args:
+        hits: All that were found: what the retrieval thinks of one shows beside the others.
         words: For each hit its sentences' scores by words and vectors, 0 to 1.
+        chosen: Places of the hits to read, ascending.
     """
-    scores = head.score([evidence_pair(question, hit) for hit in hits])
+    found, said = [hits[at] for at in chosen], [words[at] for at in chosen]
+    scores = head.score([evidence_pair(question, hit) for hit in found])
     weights = head.spec.calibration
     logits = Logits(scores.pairs[:, 0], tuple(each[:, 0] for each in scores.spans))
-    first = sentence_features(question, hits, logits, words, linked=None)
+    first = sentence_features(question, found, logits, said, linked=None)
     alone = probability(first, weighted(weights, "alone", SENTENCE_FEATURES))
-    both = sentence_features(question, hits, logits, words, linked=links(hits, by_hit(alone, hits)))
-    sentences = by_hit(probability(both, weighted(weights, "sentence", SENTENCE_FEATURES)), hits)
-    passages = probability(passage_features(hits, logits, words), weighted(weights, "passage", PASSAGE_FEATURES))
+    both = sentence_features(question, found, logits, said, linked=links(found, by_hit(alone, found)))
+    sentences = by_hit(probability(both, weighted(weights, "sentence", SENTENCE_FEATURES)), found)
+    retrieved = passage_features(hits, chosen, logits, said)
+    passages = probability(retrieved, weighted(weights, "passage", PASSAGE_FEATURES))
     return Reading(tuple(passages.tolist()), tuple(tuple(each.tolist()) for each in sentences), scores.usage)
 
 
@@ -105,21 +111,29 @@ def sentence_features(
     return np.array(rows, np.float64).reshape(-1, len(SENTENCE_FEATURES))
 
 
-def passage_features(hits: Sequence[Hit], logits: Logits, words: Sequence[Sequence[float]]) -> Matrix:
-    """`PASSAGE_FEATURES` of all hits, `(n, 6)`."""
-    top = max((hit.score for hit in hits), default=0.0)
+def passage_features(
+    hits: Sequence[Hit], chosen: Sequence[int], logits: Logits, words: Sequence[Sequence[float]]
+) -> Matrix:
+    """`PASSAGE_FEATURES` of the chosen ones of all hits, `(n, 6)`; logits and words are of these."""
+    shares = retrieval_shares(hits)
     rows = [
         (
             1.0,
             logits.passages[at],
             max(logits.sentences[at].tolist(), default=logits.passages[at]),
             max(words[at], default=0.0),
-            hit.score / top if top > 0 else 0.0,
-            1.0 / (at + 1),
+            shares[place],
+            1.0 / (place + 1),
         )
-        for at, hit in enumerate(hits)
+        for at, place in enumerate(chosen)
     ]
     return np.array(rows, np.float64).reshape(-1, len(PASSAGE_FEATURES))
+
+
+def retrieval_shares(hits: Sequence[Hit]) -> list[float]:
+    """Each hit's score in the retrieval as a share of the best one's."""
+    top = max((hit.score for hit in hits), default=0.0)
+    return [hit.score / top if top > 0 else 0.0 for hit in hits]
 
 
 def links(hits: Sequence[Hit], probabilities: Sequence[Matrix]) -> list[float]:

@@ -186,7 +186,10 @@ class PruneSettings(Section):
 
     max_passages: int = Field(8, ge=1, le=100, description="Passages that may become evidence.")
     read_passages: int = Field(
-        10, ge=1, le=100, description="Passages that the head `evidence` reads: the best by words and vectors."
+        10,
+        ge=1,
+        le=100,
+        description="Passages that the head `evidence` reads: the best by retrieval, words and vectors.",
     )
     budget_tokens: int = Field(1500, ge=50, description="Tokens of evidence handed to synthesis.")
     min_sufficiency: float = Field(

@@ -146,9 +146,12 @@ async def _search(context: Context, retriever: Retriever, question: Question, pl
 
 
 def _reader(context: Context) -> EncoderPruner | None:
-    """The in-process prune stage, where it reads passages with the head."""
-    pruner = context.runtime.runner.prune
-    return pruner if isinstance(pruner, EncoderPruner) and context.runtime.heads.get("evidence") else None
+    """The in-process prune stage, where it reads passages with the head; here it reads all that are reranked."""
+    runtime = context.runtime
+    if not isinstance(runtime.runner.prune, EncoderPruner) or runtime.heads.get("evidence") is None:
+        return None
+    settings = context.settings.prune.model_copy(update={"read_passages": RERANK})
+    return EncoderPruner(runtime.encoder, settings, runtime.heads)
 
 
 def _reranked(context: Context, pruner: EncoderPruner, item: Item, plan: Plan, hits: Sequence[Hit]) -> Sequence[Hit]:

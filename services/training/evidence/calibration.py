@@ -61,22 +61,22 @@ def read_cases(head: Head, cases: Sequence[Case]) -> list[Read]:
     return found
 
 
-def calibrate(multi: Sequence[Read], single: Sequence[Read], partly: Sequence[Read]) -> dict[str, float]:
+def calibrate(multi: Sequence[Read], single: Sequence[Read], unsure: Sequence[Read]) -> dict[str, float]:
     """The numbers of `HeadSpec.calibration`.
 
     Args:
         multi: Questions that need sentences of several passages.
         single: Questions that one passage answers.
-        partly: Such questions with words missing; passages are weighed by these: with whole ones the retrieval is
-            next to always right, and nothing could be learned.
+        unsure: Questions of conversations, and such with words missing. Passages are weighed by these: with whole
+            questions the retrieval is next to always right, and nothing could be learned.
     """
     both = [*multi, *(each for each in single if each.case.good)]
     alone = _fit_sentences(both, [None] * len(both))
     linked = [_linked(each, alone) for each in both]
     sentence = _fit_sentences(both, linked)
     passage = _weights(
-        [passage_features(each.case.hits, each.logits, each.case.words) for each in partly],
-        [np.array(each.case.good_passages) for each in partly],
+        [passage_features(each.case.hits, range(len(each.case.hits)), each.logits, each.case.words) for each in unsure],
+        [np.array(each.case.good_passages) for each in unsure],
     )
     probabilities = [probability(_features(each, link), sentence) for each, link in zip(both, linked, strict=True)]
     gold = np.concatenate([p[_labels(each)] for p, each in zip(probabilities, both, strict=True)])

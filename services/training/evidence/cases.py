@@ -1,20 +1,21 @@
 """Held-out questions with their hits, as the prune stage gets them."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pipelines.core.encoders import Encoder
+from pipelines.core.encoders import Encoder, Head
 from pipelines.core.settings import PruneSettings
 from pipelines.core.tasks import PruneTask
 from pipelines.core.text import fold
 from pipelines.core.types import Hit, Passage
 from pipelines.prune import EncoderPruner
+from pipelines.resolve import needed_words, user_turns
 from services.evaluation.baselines import Bm25, reciprocal_ranks
 from services.evaluation.data.candidates import embedded_text, passage_of
-from services.evaluation.data.rows import CorpusDocument, QueryRow, read
+from services.evaluation.data.rows import CorpusDocument, QueryRow, RewriteRow, read
 from services.training.evidence.calibration import Case
 from services.training.evidence.hotpot import SOURCE
 from services.training.evidence.library import Library
@@ -24,6 +25,10 @@ from services.training.texts import Text
 FORGOTTEN = 0.4
 TOP_K = 20
 """Hits of a question: what the retrieve stage hands on unless it is configured."""
+REPLY_TOP_K = 30
+"""Hits of a conversation's question: as many as are reranked in evaluation."""
+OTHERS = 2500
+"""Passages that replies are found among."""
 
 
 def multi_hop_cases(encoder: Encoder, data: Path, keep: Callable[[str], bool]) -> list[Case]:
@@ -69,6 +74,48 @@ def search_cases(
             known = good if any(map(any, good)) else None
             cases.append(Case(question, hits, _words(pruner, question, hits), known, good_passages))
     return cases
+
+
+def conversation_cases(encoder: Encoder, resolve: Head, data: Path, seed: int) -> list[Case]:
+    """CAsT 2022: what the system replied to a question, among all its replies and Wikipedia's passages of MTRAG.
+
+    Questions are searched for as the head `resolve` makes them stand alone. Those whose reply is not found are left
+    out: nothing is learned of a ranking without it.
+
+    Raises:
+        InvalidRequestError: a file is missing or malformed.
+    """
+    replied = list(_replies(data))
+    replies = dict.fromkeys(reply for _, _, reply in replied)
+    own = [CorpusDocument(id=f"reply-{number}", text=reply) for number, reply in enumerate(replies)]
+    others = [row for row in read(data / "mtrag" / "shared" / "corpus.jsonl.gz", CorpusDocument) if row.title]
+    chance = random.Random(seed)  # noqa: S311  # no secret
+    documents = {each.id: each for each in [*own, *chance.sample(others, min(OTHERS, len(others)))]}
+    library = Library([Text.of_document(each) for each in documents.values()], encoder)
+    pruner = EncoderPruner(encoder, PruneSettings())
+    cases = []
+    for question, turns, reply in replied:
+        standalone = " ".join((question, *needed_words(resolve, question, turns).words))
+        found = library.find(standalone, REPLY_TOP_K)
+        hits = tuple(Hit(passage=passage_of(documents[text.id]), score=score) for text, score in found)
+        good = tuple(text.text == reply for text, _ in found)
+        if any(good):
+            cases.append(Case(standalone, hits, _words(pruner, standalone, hits), None, good))
+    return cases
+
+
+def _replies(data: Path) -> Iterator[tuple[str, list[str], str]]:
+    """Question, the user's earlier turns, and the system's reply, as a later turn of the same conversation shows it."""
+    rows = list(read(data / "cast_rewrite" / "train" / "rewrite.jsonl.gz", RewriteRow))
+    said = {
+        tuple(turn.text for turn in row.history[:end]): reply.text
+        for row in rows
+        for end, reply in enumerate(row.history)
+        if reply.role == "assistant"
+    }
+    for row in rows:
+        if reply := said.get((*(turn.text for turn in row.history), row.question)):
+            yield row.question, user_turns(row.history), reply
 
 
 def _forgetting(question: str, chance: random.Random) -> str:

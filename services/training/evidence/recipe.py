@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.core.encoders import Encoder, Head
+from pipelines.core.encoders import Encoder, Head, Heads
 from pipelines.core.encoders.source import BUILTIN, fingerprint
 from pipelines.core.encoders.spec import HeadSpec
-from pipelines.core.settings import EncoderSettings
+from pipelines.core.settings import EncoderSettings, HeadSettings
 from pipelines.core.text import content_words
 from services.evaluation.data.rows import CorpusDocument, read
 from services.training.evidence.calibration import calibrate, read_cases
-from services.training.evidence.cases import multi_hop_cases, search_cases
+from services.training.evidence.cases import conversation_cases, multi_hop_cases, search_cases
 from services.training.evidence.hotpot import SOURCE as HOTPOT
 from services.training.evidence.hotpot import hotpot_examples, hotpot_texts
 from services.training.evidence.kept import Ranked, mean_kept
@@ -93,12 +93,18 @@ def validate(held_out: Sequence[Example], score: Score) -> float:
 
 
 def calibrated(head: Head, encoder: Encoder, data: Path, seed: int) -> dict[str, float]:
-    """Weights and the threshold, from the questions that are held out."""
+    """Weights and the threshold, from the questions that are held out, and from conversations.
+
+    Raises:
+        InvalidRequestError: a set is missing or malformed.
+    """
     multi = multi_hop_cases(encoder, data, lambda id_: is_held_out(id_, HELD_OUT))
     held_out = partial(is_held_out, share=SEARCH_HELD_OUT)
     whole = search_cases(encoder, data, held_out)
     partly = search_cases(encoder, data, held_out, random.Random(seed))  # noqa: S311  # no secret
-    return calibrate(*(read_cases(head, each) for each in (multi, whole, partly)))
+    resolve = Heads(EncoderSettings(), HeadSettings()).get("resolve")
+    talked = conversation_cases(encoder, resolve, data, seed) if resolve else []
+    return calibrate(*(read_cases(head, each) for each in (multi, whole, [*partly, *talked])))
 
 
 def _search(data: Path, chance: random.Random) -> Iterator[Example]:

@@ -1,6 +1,7 @@
 """What the head says of hits, put together with words, ranks and named titles."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from pipelines.reading import (
     weighted,
 )
 from tests.support.evidence import hits, passage
+from tests.support.hash_encoder import HashEncoder
 
 FILM = hits(
     passage("Nothing of note.", "She played in The Silent Sea in 1960.", document="a", title="Ann Lee"),
@@ -46,6 +48,7 @@ class Saying:
             max_tokens=256,
             calibration=calibration or {},
         )
+        self.name = "encoder/evidence@1"
         self.read: list[Pair] = []
 
     def score(self, pairs: Sequence[Pair]) -> HeadScores:
@@ -58,7 +61,7 @@ class Saying:
 
 def read(calibration: dict[str, float] | None = None, found: tuple[Hit, ...] = FILM) -> Reading:
     words = [(0.5,) * len(hit.passage.sentences) for hit in found]
-    return read_hits(Saying(calibration), "who?", found, words)  # type: ignore[arg-type]
+    return read_hits(Saying(calibration), "who?", found, words, range(len(found)))  # type: ignore[arg-type]
 
 
 def test_a_head_that_was_not_calibrated_speaks_for_itself() -> None:
@@ -99,11 +102,33 @@ def test_links_are_between_documents_and_whole_words() -> None:
 
 def test_the_question_is_read_with_each_passage_once() -> None:
     head = Saying()
-    read_hits(head, "who?", FILM, [(0.0,) * len(hit.passage.sentences) for hit in FILM])  # type: ignore[arg-type]
+    words = [(0.0,) * len(hit.passage.sentences) for hit in FILM]
+    read_hits(head, "who?", FILM, words, range(len(FILM)))  # type: ignore[arg-type]
     assert head.read == [evidence_pair("who?", hit) for hit in FILM]
     pair = head.read[1]
     assert [pair.second[start:end] for start, end in pair.spans] == ["A drama by Jo Ray.", "It was made in Rome."]
     assert pair.context == "The Silent Sea (film)"
+
+
+def test_a_hit_that_is_read_keeps_its_place_among_all_that_were_found() -> None:
+    scored = tuple(hit.model_copy(update={"score": score}) for hit, score in zip(FILM, (0.8, 0.4, 0.2), strict=True))
+    words = [(0.5,) * len(hit.passage.sentences) for hit in FILM]
+    head = Saying({"passage.fused": 1.0, "passage.rank": 3.0})
+    reading = read_hits(head, "who?", scored, words, [1, 2])  # type: ignore[arg-type]
+    assert len(head.read) == 2
+    assert reading.passages == pytest.approx([1 / (1 + np.exp(-x)) for x in (0.5 + 1.5, 0.25 + 1.0)])
+
+
+@pytest.mark.parametrize(("second", "chosen"), [(0.2, "Ann Lee"), (0.9, "The Silent Sea (film)")])
+def test_passages_are_chosen_to_be_read_by_retrieval_and_by_their_words(second: float, chosen: str) -> None:
+    found = tuple(hit.model_copy(update={"score": score}) for hit, score in zip(FILM, (1.0, second, 0.1), strict=True))
+    head = Saying()
+    heads = SimpleNamespace(get=lambda name: head if name == "evidence" else None)
+    pruner = EncoderPruner(HashEncoder(), PruneSettings(read_passages=1), heads)  # type: ignore[arg-type]
+    question = "Was it made in Rome?"
+    scored = pruner.score(PruneTask(question=question, asked=question, hits=found, timeout_s=10))
+    assert [pair.context for pair in head.read] == [chosen]
+    assert [bool(each.relevance) for each in scored.hits].count(True) == 1
 
 
 def test_weights_that_are_missing_are_zero() -> None:
