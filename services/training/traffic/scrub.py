@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from pipelines.core.errors import ConfigurationError
 
@@ -168,9 +168,12 @@ class Scrubbed:
         return "".join((*parts, text[done:])), [(_moved(low, cuts, 0), _moved(high, cuts, 1)) for low, high in spans]
 
     def json(self, value: "JsonValue") -> "JsonValue":
-        """A JSON value, its texts and keys without the personal data."""
+        """A JSON value, its texts, keys and numbers without the personal data; a number becomes a text then."""
         if isinstance(value, str):
             return self.text(value)
+        if _is_number(value):
+            digits = _digits(value)
+            return value if (told := self.text(digits)) == digits else told
         if isinstance(value, list):
             return [self.json(item) for item in value]
         if isinstance(value, dict):
@@ -179,13 +182,24 @@ class Scrubbed:
 
 
 def texts_in(value: "JsonValue") -> Iterable[str]:
-    """All texts of a JSON value, keys too: a model that strays from its form may write anything there."""
+    """All texts of a JSON value, keys and numbers too: a model that strays from its form may write anything there."""
     if isinstance(value, str):
         yield value
+    if _is_number(value):
+        yield _digits(value)
     if isinstance(value, dict):
         yield from value
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from texts_in(item)
+
+
+def _is_number(value: "JsonValue") -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _digits(number: float) -> str:
+    """A number as a person writes it: a card's is whole, however it came."""
+    return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
 
 
 def _moved(at: int, cuts: Sequence[tuple[int, int, int, int]], side: int) -> int:

@@ -1,6 +1,9 @@
 """Personal data in questions and passages. The network is blocked: what finds it looks nothing up."""
 
+import json
+
 import pytest
+from pydantic import JsonValue
 
 from services.training.traffic.scrub import Scrubbed, Scrubber, texts_in
 
@@ -32,10 +35,25 @@ def test_what_is_personal_goes_and_what_is_not_stays(scrubber: Scrubber) -> None
 def test_what_is_found_in_one_text_is_replaced_in_all(scrubber: Scrubber) -> None:
     record = Scrubbed({"4711": "<PHONE_1>", "4711-12": "<PHONE_2>"})
     assert record.text("x4711 4711, 4711-12. 47110") == "x4711 <PHONE_1>, <PHONE_2>. 47110"
-    assert record.json({"4711": ["4711", 4711, None, {"a": "4711"}]}) == {
-        "<PHONE_1>": ["<PHONE_1>", 4711, None, {"a": "<PHONE_1>"}]
+    assert record.json({"4711": ["4711", 4711, 47110, None, {"a": "4711"}]}) == {
+        "<PHONE_1>": ["<PHONE_1>", "<PHONE_1>", 47110, None, {"a": "<PHONE_1>"}]
     }
-    assert list(texts_in({"a": ["b", {"c": "d"}, 1, None]})) == ["a", "b", "c", "d"]
+    assert list(texts_in({"a": ["b", {"c": "d"}, 1, 2.5, 3.0, True, None]})) == ["a", "b", "c", "d", "1", "2.5", "3"]
+
+
+def test_numbers_and_keys_of_structured_values_are_scrubbed_at_every_depth(scrubber: Scrubber) -> None:
+    value: JsonValue = {
+        "call": [{"tel": 2125550143, "card": 4111111111111111.0}, [[4111111111111111]]],
+        IBAN: {"(212) 555-0143": [True, None]},
+        "metres": [336, -0.5, 20071123, 1e308, 12345678901234567890],
+    }
+    record = scrubber.record(texts_in(value))
+    assert record.json(value) == {
+        "call": [{"tel": "<PHONE_1>", "card": "<CARD_1>"}, [["<CARD_1>"]]],
+        "<IBAN_1>": {"<PHONE_2>": [True, None]},
+        "metres": [336, -0.5, 20071123, 1e308, 12345678901234567890],
+    }
+    assert json.loads(json.dumps(record.json(value))) == record.json(value)
 
 
 def test_what_is_found_inside_of_a_word_is_replaced_there(scrubber: Scrubber) -> None:
