@@ -12,13 +12,18 @@ from pipelines.core.encoders import Encoder
 from pipelines.core.store import DocumentVersion, EmbeddedPassage, Store
 from pipelines.core.tracing import span
 
+AHEAD = 2
+"""Batches that are embedded at the same time: the second fills the passes that the end of the first leaves empty."""
+FIRST_BATCH = 32
+"""Passages of a run's first batch; each is twice as large as the one before, so that the encoder starts early."""
+
 
 @component
 class PassageEmbedder:
     """Embeds passages, several documents' together, except those that the index holds from an interrupted try.
 
     Args:
-        batch_passages: Passages a batch; memory and the work lost on a crash are bounded by three of them.
+        batch_passages: Most passages of a batch; memory and the work lost on a crash are bounded by three of them.
     """
 
     def __init__(self, encoder: Encoder, store: Store, batch_passages: int) -> None:
@@ -30,13 +35,13 @@ class PassageEmbedder:
         return {"batches": Stream(self._batches(items))}
 
     def _batches(self, items: Stream[SplitItem]) -> Iterator[EmbeddedBatch]:
-        """While one batch is embedded, the next is split and the last one written."""
+        """While two batches are embedded, the next is split and the last one written."""
         waiting: deque[Future[EmbeddedBatch]] = deque()
-        ahead = ThreadPoolExecutor(1, "strata-embed")
+        ahead = ThreadPoolExecutor(AHEAD, "strata-embed")
         try:
             for pending, ends in self._filled(items):
                 waiting.append(ahead.submit(copy_context().run, self._embed, pending, ends))
-                if len(waiting) > 1:
+                if len(waiting) == AHEAD:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -46,6 +51,7 @@ class PassageEmbedder:
     def _filled(self, items: Stream[SplitItem]) -> Iterator[tuple[list[SplitPassage], list[SplitEnd | Rejected]]]:
         pending: list[SplitPassage] = []
         ends: list[SplitEnd | Rejected] = []
+        full = min(FIRST_BATCH, self._batch_passages)
         written: tuple[DocumentVersion | None, frozenset[str]] = (None, frozenset())
         for item in items:
             if isinstance(item, SplitPassage):
@@ -56,9 +62,10 @@ class PassageEmbedder:
             else:
                 ends.append(item)
             # Documents without new passages must not wait for a batch to fill either.
-            if len(pending) >= self._batch_passages or len(ends) >= self._batch_passages:
+            if len(pending) >= full or len(ends) >= full:
                 yield pending, ends
                 pending, ends = [], []
+                full = min(2 * full, self._batch_passages)
         if pending or ends:
             yield pending, ends
 

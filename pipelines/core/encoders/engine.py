@@ -8,6 +8,10 @@ from numpy.typing import NDArray
 Ids = NDArray[np.int64]
 States = NDArray[np.float32]
 
+PASSES = 2
+"""Passes that run side by side, each on its share of the cores. One pass on all of them waits for its slowest thread
+after every layer, most of all while other work has one of the cores."""
+
 
 class Engine(Protocol):
     """A network with its weights. Threads may share one."""

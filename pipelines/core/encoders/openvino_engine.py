@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.core.encoders.engine import Ids, States
+from pipelines.core.encoders.engine import PASSES, Ids, States
 from pipelines.core.settings import EncoderSettings
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ MODEL_FILE = "model.xml"
 WORDS_FILE = "words.npy"
 SHAPES_KEPT = 64
 """Kernels kept ready by shape: 170 to 200 MiB a process. Unbounded, 670 MiB after 120 shapes, and still growing."""
-STREAMS = 2
-"""Passes that run at the same time, each on its share of the cores: as many as the scheduler has under way. One pass on
-all cores waits for its slowest thread after every layer, and most of all while other work has one of the cores."""
 VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}
 """Processors with one of these multiply int8 faster than bfloat16."""
 
@@ -97,7 +94,7 @@ def _options(precision: str, settings: EncoderSettings) -> dict[str, Any]:
     threads = settings.threads or int(os.environ.get("OMP_NUM_THREADS", "0").partition(",")[0] or 0)
     return {
         "INFERENCE_PRECISION_HINT": "bf16" if short else "f32",
-        "NUM_STREAMS": STREAMS,
+        "NUM_STREAMS": PASSES,
         "CPU_RUNTIME_CACHE_CAPACITY": SHAPES_KEPT,
         "ENABLE_CPU_PINNING": False,  # other processes use the same cores
         **({"INFERENCE_NUM_THREADS": threads} if threads else {}),

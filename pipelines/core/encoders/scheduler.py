@@ -9,16 +9,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 
-from pipelines.core.encoders.engine import Engine, States
+from pipelines.core.encoders.engine import PASSES, Engine, States
 from pipelines.core.encoders.pairs import Batch, Window, padded_width
 
 Take = Callable[[Window, States], None]
 """Receives what the engine gives of one window, `(padded tokens, dim)`; may run in any thread, at once for several."""
 
-WORKERS = 2
-"""While one batch is in the engine, the next is laid out and the last one's results are taken."""
+WORKERS = PASSES + 1
+"""While some passes are in the engine, the next is laid out and the last one's results are taken."""
 SHARED_TOKENS = 384
-"""From so many tokens on, windows that come together are spread over all workers' passes: an answer waits for them."""
+"""From so many tokens on, windows that come together are spread over passes side by side: an answer waits for them."""
 JOIN_TOKENS = 512
 """A pass is filled up to this with rows of other requests."""
 SHORT_TOKENS = 32
@@ -152,9 +152,9 @@ class Scheduler:
 
 
 def _share(rows: Collection[Window]) -> int:
-    """Tokens, padded, that each worker has to do of some windows in order of length."""
+    """Tokens, padded, of each of the passes side by side that some windows make."""
     widest = padded_width(len(max(rows, key=lambda window: len(window.ids)).ids))
-    return -(-len(rows) // WORKERS) * widest
+    return -(-len(rows) // PASSES) * widest
 
 
 class Request:

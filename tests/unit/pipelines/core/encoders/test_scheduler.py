@@ -71,7 +71,7 @@ def test_passes_keep_the_budget_shortest_rows_first() -> None:
     assert sorted(engine.passes) == [[1], [2, 4, 5], [3]]  # 3 rows of 30 tokens, then each alone
 
 
-def test_what_is_waited_for_is_spread_over_the_workers() -> None:
+def test_what_is_waited_for_is_spread_over_passes() -> None:
     engine = Recorder()
     run(Scheduler(), engine, windows(*range(1, 11), tokens=176), budget=2048)
     assert sorted(map(len, engine.passes)) == [5, 5]
