@@ -1,6 +1,5 @@
 """What a head learns from: pairs of texts with labels, as JSON lines."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Self
@@ -10,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from pipelines.core.encoders import Pair
 from pipelines.core.errors import InvalidRequestError
 from pipelines.core.types import Value
+from services.evaluation.data.split import is_held_out
 
 
 class Example(Value):
@@ -89,12 +89,6 @@ def split_by_group(examples: Sequence[Example], held_out: float) -> tuple[list[E
     for example in examples:
         sides[is_held_out(example.group or example.first, held_out)].append(example)
     return sides
-
-
-def is_held_out(group: str, share: float) -> bool:
-    """Whether a group is held out, by the hash of its name."""
-    drawn = int.from_bytes(hashlib.sha256(group.encode()).digest()[:4], "big")
-    return drawn < share * 2**32
 
 
 def groups_of(examples: Sequence[Example]) -> Iterator[list[Example]]:

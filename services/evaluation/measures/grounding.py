@@ -16,6 +16,7 @@ from pipelines.verify import Check, Verifier
 from services.evaluation.baselines import Scores, token_overlap
 from services.evaluation.context import Context
 from services.evaluation.data.rows import GroundingRow, read
+from services.evaluation.data.split import CLAIMS_HELD_OUT, claim_group, is_held_out
 from services.evaluation.figures import Figure, statistic_figures
 from services.evaluation.metrics.auroc import auroc
 from services.evaluation.metrics.balanced_accuracy import balanced_accuracy, best_threshold
@@ -65,10 +66,15 @@ async def measure_grounding(context: Context) -> TaskResult:
     if trained:
         training_scores, labels = _scores(context, trained), np.array([each.supported for each in trained], bool)
         said = {name: scores[name] >= best_threshold(training_scores[name], labels) for name in scores}
-        chosen = f"the threshold with the highest balanced accuracy on the {len(trained)} claims of the training part"
+        chosen = (
+            f"the threshold with the highest balanced accuracy on the {len(trained)} claims of the training part that "
+            "no head was trained on, for all systems the same"
+        )
     else:
         said = {name: _cross_fitted(each, true, context.seed) for name, each in scores.items()}
-        chosen = "each half's threshold is the best one of the other half: no training part has both labels"
+        chosen = (
+            "each half's threshold is the best one of the other half: no claims held out of training have both labels"
+        )
     return TaskResult(
         task="grounding",
         about="Whether scores of support tell claims that people found supported from the others.",
@@ -101,11 +107,13 @@ def _cut(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _training(context: Context) -> list[Judged]:
-    """The claims of the training part, if it has both labels; never what is measured."""
+    """The claims of the training part that the head was not trained on, if they have both labels."""
     path = context.evaluated.folder / "train" / "grounding.jsonl.gz"
     if context.evaluated.split == "train" or not path.is_file():
         return []
-    judged = [judged_of(row) for row in context.first(list(read(path, GroundingRow)))]
+    name = context.evaluated.name
+    held_out = [row for row in read(path, GroundingRow) if is_held_out(claim_group(name, row), CLAIMS_HELD_OUT)]
+    judged = [judged_of(row) for row in context.first(held_out)]
     return judged if len({each.supported for each in judged}) > 1 else []
 
 

@@ -15,6 +15,7 @@ from pipelines.core.encoders.spec import HeadSpec
 from pipelines.core.settings import EncoderSettings, HeadSettings
 from pipelines.core.text import content_words
 from services.evaluation.data.rows import CorpusDocument, read
+from services.evaluation.data.split import is_held_out
 from services.training.evidence.calibration import calibrate, read_cases
 from services.training.evidence.cases import conversation_cases, multi_hop_cases, search_cases
 from services.training.evidence.hotpot import SOURCE as HOTPOT
@@ -25,7 +26,7 @@ from services.training.evidence.made_questions import asked_there, made_question
 from services.training.evidence.multihop import comparison_questions, two_paragraph_questions
 from services.training.evidence.near_miss import Asked, near_miss_group
 from services.training.evidence.real import claims, conversations, search_questions
-from services.training.examples import Example, groups_of, is_held_out, split_by_group
+from services.training.examples import Example, groups_of, split_by_group
 from services.training.network.loop import Score, TrainOptions
 from services.training.texts import Text
 

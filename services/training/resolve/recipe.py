@@ -11,7 +11,8 @@ from pipelines.core.encoders.source import BUILTIN, fingerprint
 from pipelines.core.encoders.spec import HeadSpec
 from pipelines.core.odds import sigmoid
 from pipelines.resolve import NEEDED
-from services.training.examples import Example, is_held_out, split_by_group
+from services.evaluation.data.split import is_held_out
+from services.training.examples import Example, split_by_group
 from services.training.network.loop import Score, TrainOptions
 from services.training.resolve.conversations import MADE, Conversations, Topic
 from services.training.resolve.data import CAST, cast_examples, topics

@@ -13,8 +13,8 @@ from pipelines.core.odds import sigmoid
 from pipelines.verify import FEATURES, Check, Verdict
 from services.evaluation.corruption import list_names
 from services.evaluation.data.rows import GroundingRow, read
+from services.evaluation.data.split import is_held_out
 from services.evaluation.metrics.balanced_accuracy import balanced_accuracy, best_threshold
-from services.training.examples import is_held_out
 from services.training.logistic import fit_logistic
 from services.training.support.made import corrupt, sentences_of, telling
 from services.training.support.real import TokensRow, bare_claim, page_texts, supported_part

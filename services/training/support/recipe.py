@@ -12,6 +12,7 @@ from pipelines.core.encoders.spec import HeadSpec
 from pipelines.core.odds import label_log_odds
 from pipelines.verify import Verifier
 from services.evaluation.data.rows import CorpusDocument, read
+from services.evaluation.data.split import CLAIMS_HELD_OUT
 from services.evaluation.metrics.auroc import auroc
 from services.training.examples import Example, split_by_group
 from services.training.network.loop import Score, TrainOptions
@@ -27,7 +28,7 @@ from services.training.support.real import (
 
 LABELS = ("supports", "contradicts", "neither")
 MAX_TOKENS = 256
-HELD_OUT = 0.2
+HELD_OUT = CLAIMS_HELD_OUT
 CORPORA = ("clapnq", "nq_gold", "multihop_wiki", "mtrag")
 """Sets whose shared text claims are made from, the smallest first."""
 DOCUMENTS = 4000

@@ -15,10 +15,11 @@ from pipelines.core.encoders.spec import SPEC_FILE, HeadName, HeadSpec
 from pipelines.core.errors import ConfigurationError, InvalidRequestError
 from pipelines.core.settings import EncoderSettings
 from pipelines.core.state import HeadVersion, HeadVersions
+from services.evaluation.data.split import is_held_out
 from services.evaluation.provenance import provenance
 from services.evaluation.statistics import mean
 from services.heads.versions import HeadStore, shipped
-from services.training.examples import Example, is_held_out, split_by_group
+from services.training.examples import Example, split_by_group
 from services.training.network.loop import TrainOptions, train
 from services.training.traffic.acceptance import Score, Scored, Verdict, judge, table, values
 

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from services.evaluation.data.rows import GroundingRow
+from services.evaluation.data.split import CLAIMS_HELD_OUT, is_held_out
 from services.evaluation.measures.grounding import (
     ACCURACY,
     AUROC,
@@ -18,8 +19,8 @@ from tests.unit.services.evaluation.conftest import MakeContext
 SOURCE = "The Eiffel Tower was completed in 1889."
 
 
-def claim(number: int, text: str, label: str) -> dict[str, Any]:
-    return {"id": str(number), "claim_or_response": text, "label": label, "gold_evidence": [SOURCE], "page": "Tower"}
+def claim(number: int, text: str, label: str, page: str = "Tower") -> dict[str, Any]:
+    return {"id": str(number), "claim_or_response": text, "label": label, "gold_evidence": [SOURCE], "page": page}
 
 
 ROWS = [
@@ -30,9 +31,13 @@ ROWS = [
 ]
 
 
-async def test_the_threshold_is_that_of_the_training_part(make_context: MakeContext) -> None:
+async def test_the_threshold_is_that_of_what_was_held_out_of_training(make_context: MakeContext) -> None:
     # In the training part the same score is on the other side: its threshold lets nothing of dev pass but the verbatim.
-    trained = [claim(1, SOURCE, "SUPPORTS"), claim(2, "The Eiffel Tower was completed in 1999.", "REFUTES")]
+    false = "The Eiffel Tower was completed in 1999."
+    assert is_held_out("fm2:Eiffel", CLAIMS_HELD_OUT)
+    assert not is_held_out("fm2:Tower", CLAIMS_HELD_OUT)
+    held_out = [claim(1, SOURCE, "SUPPORTS", "Eiffel"), claim(2, false, "REFUTES", "Eiffel")]
+    trained = [*held_out, claim(3, "Nothing in common.", "SUPPORTS"), claim(4, SOURCE, "REFUTES")]
     part = claim(5, "The Eiffel Tower was completed in March 1889.", "SUPPORTS")
     result = await measure_grounding(make_context("fm2", {"dev/grounding": [*ROWS, part], "train/grounding": trained}))
     assert result.figure(OVERLAP, BEST).value == result.figure(OVERLAP, AUROC).value == 1
