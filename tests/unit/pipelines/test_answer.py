@@ -179,7 +179,7 @@ async def test_errors_of_a_stage_arrive_as_they_are(path: QuestionPath) -> None:
     assert "answer" not in {event.type for event in path.events}
 
 
-@pytest.mark.parametrize(("deadline_s", "limits"), [(0.15, Limits()), (10.0, Limits(deadline_ms=150))])
+@pytest.mark.parametrize(("deadline_s", "limits"), [(0.5, Limits()), (20.0, Limits(deadline_ms=500))])
 async def test_the_shorter_deadline_holds_and_the_work_stops(
     path: QuestionPath, deadline_s: float, limits: Limits
 ) -> None:
@@ -196,7 +196,7 @@ async def test_the_shorter_deadline_holds_and_the_work_stops(
     started = time.perf_counter()
     with pytest.raises(DeadlineExceededError) as caught:
         await path.ask(deadline_s=deadline_s, limits=limits)
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 15
     assert stopped.is_set()
     assert caught.value.usage is not None
     assert caught.value.usage.calls >= 1, "what was spent before is told"

@@ -208,9 +208,9 @@ async def test_a_model_s_binding_is_as_strong_as_its_words() -> None:
 
 
 def test_a_flood_of_white_space_is_read_at_once() -> None:
-    started = time.perf_counter()
+    before = time.process_time()
     (claim,) = read_claims("Seven" + " " * 100_000 + "piers [1] stand" + " " * 100_000)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - before < 2
     assert claim.numbers == (1,)
 
 
@@ -232,12 +232,12 @@ async def test_a_model_that_fails_is_replaced_and_its_cost_kept() -> None:
 
 async def test_an_encoder_that_takes_too_long_costs_no_answer() -> None:
     encoder = HashEncoder()
-    encoder.delay_s = 0.5
+    encoder.delay_s = 2.0
     citer = EncoderCiter(encoder, CiteSettings())  # type: ignore[arg-type]
     asked = task("The viaduct has seven concrete piers [1]. Foster flew to Mars in 1999 [2].")
     started = time.perf_counter()
     result = await citer(asked.model_copy(update={"timeout_s": 0.2}))
-    assert time.perf_counter() - started < 0.4
+    assert time.perf_counter() - started < 1.8
     check(result, FOUND)
     assert [citation.start for citation in result.citations] == [150]
     assert result.unsupported == ("Foster flew to Mars in 1999.",)

@@ -48,4 +48,4 @@ def test_a_copy_is_the_same_session() -> None:
 def test_a_stopwatch_counts_milliseconds() -> None:
     watch = Stopwatch()
     time.sleep(0.01)
-    assert 9 < watch.ms < 2000
+    assert 9 < watch.ms < 60_000

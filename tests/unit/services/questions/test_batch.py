@@ -60,7 +60,7 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.setattr(batch, "EXTEND_S", 0.05)
-    monkeypatch.setattr(batch, "GRACE_S", 0.2)
+    monkeypatch.setattr(batch, "GRACE_S", 1.0)
     monkeypatch.setattr(batch, "LOOK_S", 0.05)
     desk = Desk(tmp_path)
     yield desk
@@ -163,11 +163,11 @@ def test_a_stop_gives_back_what_does_not_end_soon(desk: Desk) -> None:
     job = desk.submit("quick", "endless", "waiting")
     turn = threading.Thread(target=desk.answering().turn, args=(desk.stop,))
     turn.start()
-    assert began.wait(5)
+    assert began.wait(30)
     started = time.monotonic()
     desk.stop.set()
     turn.join(10)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 9
     assert cancelled.is_set()
     assert [(result.status, result.attempts) for result in desk.results(job)] == [
         ("answered", 1),
@@ -193,10 +193,10 @@ def test_what_was_cancelled_or_lost_is_not_answered_to_its_end(desk: Desk) -> No
     job = desk.submit("unwanted")
     turn = threading.Thread(target=desk.answering(concurrency=1).turn, args=(desk.stop,))
     turn.start()
-    assert began.wait(5)
+    assert began.wait(30)
     other = desk.submit("other")
     desk.batches.cancel(job.id, TENANT)
-    assert cancelled.wait(5)
+    assert cancelled.wait(30)
     turn.join(10)
     assert not turn.is_alive()
     assert desk.results(other)[0].status == "answered"
@@ -204,14 +204,14 @@ def test_what_was_cancelled_or_lost_is_not_answered_to_its_end(desk: Desk) -> No
 
 def test_leases_are_kept_for_as_long_as_an_answer_takes(desk: Desk) -> None:
     async def slow(question: Question) -> Answer:
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(2.0)
         return await yes(question)
 
     desk.ask = slow
     job = desk.submit("long")
-    turn = threading.Thread(target=desk.answering(lease_s=0.4).turn, args=(desk.stop,))
+    turn = threading.Thread(target=desk.answering(lease_s=1.0).turn, args=(desk.stop,))
     turn.start()
-    time.sleep(0.7)
+    time.sleep(1.4)
     assert desk.batches.claim(1, "elsewhere:1:x", 60) == []
     turn.join(10)
     assert [(result.status, result.attempts) for result in desk.results(job)] == [("answered", 1)]

@@ -151,7 +151,7 @@ def test_a_slow_database_costs_records_and_no_time(
     started = time.monotonic()
     for number in range(recording.WAITING + recording.TOGETHER + 10):
         recorder.put(done(number))
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 8  # less than the database takes
     assert counts["dropped"] >= 10
     kept.gate.set()
     recorder.close()

@@ -109,7 +109,8 @@ def test_one_caller_waits_for_the_turn_it_asked_for_and_the_others_return_at_onc
     assert work.begun.acquire(timeout=5)
     waiter = threading.Thread(target=taken.serve)
     waiter.start()
-    time.sleep(0.05)
+    while not taken._waited_for:
+        time.sleep(0.01)
     taken.serve()
     assert waiter.is_alive()
     work.go_on.release()  # the running turn may have looked before the call: it does not count

@@ -7,7 +7,7 @@ from pipelines.core.store.gate import Gate
 
 def test_readers_share() -> None:
     gate = Gate()
-    both = threading.Barrier(2, timeout=5)
+    both = threading.Barrier(2, timeout=30)
 
     def read() -> None:
         with gate.reading():
@@ -37,15 +37,15 @@ def test_a_writer_is_alone_and_goes_before_new_readers() -> None:
     with gate.reading():
         writer = threading.Thread(target=write)
         writer.start()
-        waiting.wait(5)
+        waiting.wait(30)
         while not gate._writers_waiting:
             pass
         reader = threading.Thread(target=read)
         reader.start()
         reader.join(0.05)
         assert order == []
-    writer.join(5)
-    reader.join(5)
+    writer.join(30)
+    reader.join(30)
     assert order == ["writer", "late reader"]
 
 

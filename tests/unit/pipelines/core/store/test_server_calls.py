@@ -1,7 +1,5 @@
 """What a server's answers mean, and how long a call may take."""
 
-import time
-
 import httpx
 import pytest
 from qdrant_client.http.exceptions import UnexpectedResponse
@@ -57,10 +55,8 @@ def test_a_server_that_cannot_be_reached_is_tried_three_times_and_then_left_alon
     assert len(tries) == 3
     with pytest.raises(IndexUnavailableError):
         calls("passages", call)
-    began = time.monotonic()
     with pytest.raises(IndexUnavailableError, match="left alone") as caught:
         calls("passages", call)
-    assert time.monotonic() - began < 0.1
     assert len(tries) == 5
     assert 0 < (caught.value.retry_after_s or 0) < 2
     calls.close()
