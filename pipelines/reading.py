@@ -42,10 +42,12 @@ class Reading:
     Attributes:
         passages: One a hit.
         sentences: For each hit one a sentence.
+        logits: What the head itself gave.
     """
 
     passages: tuple[float, ...]
     sentences: tuple[tuple[float, ...], ...]
+    logits: "Logits"
     usage: Usage
 
 
@@ -69,7 +71,7 @@ def read_hits(
     sentences = by_hit(probability(both, weighted(weights, "sentence", SENTENCE_FEATURES)), found)
     retrieved = passage_features(hits, chosen, logits, said)
     passages = probability(retrieved, weighted(weights, "passage", PASSAGE_FEATURES))
-    return Reading(tuple(passages.tolist()), tuple(tuple(each.tolist()) for each in sentences), scores.usage)
+    return Reading(tuple(passages.tolist()), tuple(tuple(each.tolist()) for each in sentences), logits, scores.usage)
 
 
 @dataclass(frozen=True, slots=True)

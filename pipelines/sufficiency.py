@@ -1,5 +1,6 @@
 """Whether the evidence answers the question: what abstention rests on."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -8,16 +9,21 @@ from pipelines.core.encoders import Head, Pair
 from pipelines.core.odds import log_odds, sigmoid
 from pipelines.core.text import terms
 from pipelines.core.types import EvidenceItem, Hit, Usage
+from pipelines.reading import Reading
 from pipelines.relevance import coverage, term_weights
 
-# Without the head: logistic regression on nq_gold train, every question with its gold passage in the index and without.
+# Where no head reads: logistic regression on the two features that need none; see benchmarks/fit_sufficiency.py.
 COSINE_WEIGHT = 13.94
 COVERAGE_WEIGHT = 1.31
 BIAS = -9.16
 
-FEATURES = ("head", "passage", "sentence", "cosine", "coverage")
-"""Calibration of the head: what its logit weighs, what the log odds of the best passage and of the best sentence by the
-head `evidence`, and what `Features`, beside `bias`."""
+READ_FEATURES = ("bias", "passage", "helps", "cosine", "covered")
+"""What sufficiency is made of where the head `evidence` reads; its calibration has their weights as `sufficient.NAME`:
+its logit of the best passage, the log odds of the sentence that most probably helps, the cosine of `Features`, and the
+coverage times the logarithm of how many terms the question has: of a long one no passage holds all."""
+PART = "sufficient"
+JUDGED_FEATURES = ("bias", "head", "estimate")
+"""What it is made of where the head `sufficiency` reads as well: its logit, and the log odds by `READ_FEATURES`."""
 LEAST_PROBABILITY = 0.001
 """Probabilities nearer to 0 or 1 count as this far away."""
 MAX_EVIDENCE_CHARS = 1600
@@ -61,10 +67,12 @@ class Features:
             it.
         best_passage_coverage: Highest share of the question's terms, rare ones weighing more, that one passage of the
             evidence holds.
+        asked_terms: How many terms the question has.
     """
 
     best_sentence_cosine: float
     best_passage_coverage: float
+    asked_terms: int = 0
 
 
 def best_passage_coverage(question: str, hits: Sequence[Hit], evidence: int) -> float:
@@ -80,42 +88,66 @@ def best_passage_coverage(question: str, hits: Sequence[Hit], evidence: int) -> 
 
 
 def estimate_sufficiency(features: Features) -> float:
-    """Estimated probability that the evidence answers the question, without the head."""
+    """Estimated probability that the evidence answers the question, where no head reads."""
     logit = COSINE_WEIGHT * features.best_sentence_cosine + COVERAGE_WEIGHT * features.best_passage_coverage + BIAS
     return sigmoid(logit)
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What the head `evidence` says of the best passage and the best sentence, 0 to 1 each."""
+    """What the head `evidence` says of what it read.
+
+    Attributes:
+        passage: Its own logit of the best passage.
+        helps: The highest probability that a sentence helps, 0 to 1.
+        calibration: The head's.
+    """
 
     passage: float
-    sentence: float
+    helps: float
+    calibration: Mapping[str, float]
+
+    @classmethod
+    def of(cls, reading: Reading, calibration: Mapping[str, float]) -> Self:
+        """Of a reading of at least one hit."""
+        helps = max((max(each, default=0.0) for each in reading.sentences), default=0.0)
+        return cls(float(reading.logits.passages.max()), helps, calibration)
 
 
-def read_sufficiency(
-    head: Head, questions: Sequence[str], features: Sequence[Features], read: Read, items: Sequence[EvidenceItem]
+def read_row(read: Read, features: Features) -> tuple[float, ...]:
+    """The values of `READ_FEATURES`."""
+    helps = log_odds(read.helps, LEAST_PROBABILITY)
+    covered = features.best_passage_coverage * math.log1p(features.asked_terms)
+    return (1.0, read.passage, helps, features.best_sentence_cosine, covered)
+
+
+def read_sufficiency(read: Read, features: Features) -> float:
+    """The same where the head `evidence` read, by its calibration; as without it where that has nothing to say."""
+    if f"{PART}.bias" not in read.calibration:
+        return estimate_sufficiency(features)
+    return sigmoid(_weighed(READ_FEATURES, read_row(read, features), read.calibration, f"{PART}."))
+
+
+def judged_row(logit: float, estimate: float) -> tuple[float, ...]:
+    """The values of `JUDGED_FEATURES`."""
+    return (1.0, logit, log_odds(estimate, LEAST_PROBABILITY))
+
+
+def judge_sufficiency(
+    head: Head, questions: Sequence[str], estimates: Sequence[float], items: Sequence[EvidenceItem]
 ) -> tuple[float, Usage]:
-    """The same with the head, which reads each form of the question with the evidence; the likeliest form counts.
+    """The same with the head `sufficiency`, which reads each form of the question with the evidence.
+
+    The likeliest form counts. Of a head that was not calibrated its own logit does.
 
     Args:
-        features: One a question.
+        estimates: What `read_sufficiency` gave, one a question.
     """
     scores = head.score([sufficiency_pair(question, items) for question in questions])
-    odds = scores.pairs[:, 0].tolist()
-    rows = [feature_row(logit, read, each) for logit, each in zip(odds, features, strict=True)]
-    return max(weighed(row, head.spec.calibration) for row in rows), scores.usage
+    weights = head.spec.calibration or {"head": 1.0}
+    rows = [judged_row(*each) for each in zip(scores.pairs[:, 0].tolist(), estimates, strict=True)]
+    return max(sigmoid(_weighed(JUDGED_FEATURES, row, weights)) for row in rows), scores.usage
 
 
-def feature_row(logit: float, read: Read, features: Features) -> tuple[float, ...]:
-    """The values of `FEATURES`."""
-    cosine, share = features.best_sentence_cosine, features.best_passage_coverage
-    passage, sentence = (log_odds(each, LEAST_PROBABILITY) for each in (read.passage, read.sentence))
-    return (logit, passage, sentence, cosine, share)
-
-
-def weighed(row: Sequence[float], calibration: Mapping[str, float]) -> float:
-    """The probability by a head's calibration; by its logit alone where it has none."""
-    weights = [calibration.get(name, float(name == "head" and not calibration)) for name in FEATURES]
-    logit = sum(weight * value for weight, value in zip(weights, row, strict=True)) + calibration.get("bias", 0.0)
-    return sigmoid(logit)
+def _weighed(names: Sequence[str], row: Sequence[float], weights: Mapping[str, float], prefix: str = "") -> float:
+    return sum(weights.get(prefix + name, 0.0) * value for name, value in zip(names, row, strict=True))

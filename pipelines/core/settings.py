@@ -176,8 +176,8 @@ class RetrieveSettings(Section):
         1,
         ge=1,
         le=3,
-        description="Searches of one question: where the evidence does not suffice, the further ones look for documents "
-        "whose titles it names.",
+        description="Searches of one question: where the evidence does not suffice, the further ones look for the "
+        "documents whose titles it names.",
     )
 
 

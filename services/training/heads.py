@@ -15,6 +15,7 @@ from services.training.examples import Example
 from services.training.network.loop import Score, TrainOptions, train
 from services.training.resolve import recipe as resolve
 from services.training.sufficiency import recipe as sufficiency
+from services.training.sufficiency.calibration import sufficiency_weights
 from services.training.support import recipe as support
 
 
@@ -37,8 +38,15 @@ class Recipe:
     options: TrainOptions
 
 
+def _evidence_calibrated(head: Head, encoder: Encoder, data: Path, seed: int) -> dict[str, float]:
+    """What the head weighs, and then, from what it says so weighed, whether the evidence suffices."""
+    found = evidence.calibrated(head, encoder, data, seed)
+    head.spec = head.spec.model_copy(update={"calibration": found})
+    return {**found, **sufficiency_weights(head, encoder, data, seed)}
+
+
 RECIPES: dict[HeadName, Recipe] = {
-    "evidence": Recipe(evidence.spec, evidence.examples, evidence.validate, evidence.calibrated, evidence.OPTIONS),
+    "evidence": Recipe(evidence.spec, evidence.examples, evidence.validate, _evidence_calibrated, evidence.OPTIONS),
     "resolve": Recipe(resolve.spec, resolve.examples, resolve.validate, resolve.calibrated, resolve.OPTIONS),
     "sufficiency": Recipe(
         sufficiency.spec, sufficiency.examples, sufficiency.validate, sufficiency.calibrated, sufficiency.OPTIONS

@@ -118,7 +118,7 @@ def _with_and_without_gold(context: Context) -> list[_Case]:
     found: list[tuple[Item, str, list[Hit], Hit | None]] = []
     for item, vector in zip(items, vectors, strict=True):
         query = [RankedQuery(item.question, vector)]
-        for arm, confined in ((PRESENT, question_of(item).filter), (REMOVED, _without_gold(item, every))):
+        for arm, confined in ((PRESENT, question_of(item).filter), (REMOVED, without_gold(item, every))):
             hits = runtime.store.search(query, limit=settings.top_k, fusion=fusion, filter=confined)
             near = runtime.store.search(query, limit=1, fusion=dense, filter=confined)
             found.append((item, arm, hits, near[0] if near else None))
@@ -137,7 +137,7 @@ def _with_and_without_gold(context: Context) -> list[_Case]:
     ]
 
 
-def _without_gold(item: Item, corpus: Sequence[str]) -> Filter:
+def without_gold(item: Item, corpus: Sequence[str]) -> Filter:
     """All documents but the gold ones. Ranks, and so fused scores, are those of an index that never had them."""
     others = [each for each in item.within or corpus if each not in item.gold]
     return question_of(replace(item, within=tuple(others or [NO_DOCUMENT]))).filter

@@ -1,21 +1,32 @@
 """Whether evidence answers."""
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from pipelines.core.types import EvidenceItem
+from pipelines.core.encoders.registry import open_head
+from pipelines.core.encoders.spec import ADAPTERS, HeadSpec
+from pipelines.core.settings import EncoderSettings
+from pipelines.core.types import EvidenceItem, Usage
+from pipelines.reading import Logits, Reading
 from pipelines.sufficiency import (
+    JUDGED_FEATURES,
     MAX_EVIDENCE_CHARS,
+    PART,
+    READ_FEATURES,
     Features,
     Read,
     best_passage_coverage,
     estimate_sufficiency,
-    feature_row,
+    judge_sufficiency,
+    read_row,
+    read_sufficiency,
     sufficiency_pair,
-    weighed,
 )
 from tests.support.evidence import hits, passage
+from tests.support.tiny_head import make_head
 
 
 def test_it_is_a_probability_that_grows_with_both_features() -> None:
@@ -53,9 +64,45 @@ def test_evidence_is_read_best_passage_first_with_its_titles_and_within_bounds()
     assert len(sufficiency_pair("?", [every]).second) == MAX_EVIDENCE_CHARS
 
 
-def test_the_calibration_weighs_the_head_with_what_is_known_besides() -> None:
-    row = feature_row(2.0, Read(passage=0.5, sentence=1.0), Features(0.6, 0.8))
-    assert row == pytest.approx((2.0, 0.0, math.log(999), 0.6, 0.8))
-    assert weighed(row, {}) == pytest.approx(1 / (1 + math.exp(-2)))
-    assert weighed(row, {"cosine": 10.0, "bias": -6.0}) == pytest.approx(0.5)
-    assert (weighed(row, {"head": -1e9}), weighed(row, {"head": 1e9})) == (0, 1)
+LOGITS = Logits(np.array([1.0, 3.0, 2.0], np.float32), (np.array([0.5], np.float32), np.zeros(0, np.float32)))
+READING = Reading((0.2, 0.7, 0.6), ((0.5,), (), ()), LOGITS, Usage())
+
+
+def test_of_a_reading_the_best_counts() -> None:
+    read = Read.of(READING, {})
+    assert (read.passage, read.helps) == (3.0, 0.5)
+    assert read_row(read, Features(0.6, 0.8, 5)) == pytest.approx((1.0, 3.0, 0.0, 0.6, 0.8 * math.log(6)))
+    wordless = Reading((0.2,), ((),), Logits(np.array([1.0], np.float32), (np.zeros(0, np.float32),)), Usage())
+    assert Read.of(wordless, {}).helps == 0.0
+
+
+def test_what_a_reading_says_weighs_as_the_calibration_has_it() -> None:
+    calibration = {"sufficient.bias": -6.0, "sufficient.cosine": 10.0, "keep": 9.0}
+    assert read_sufficiency(Read.of(READING, calibration), Features(0.6, 0.0)) == pytest.approx(0.5)
+    for weight, probability in ((-1e9, 0.0), (1e9, 1.0)):
+        said = Read.of(READING, {"sufficient.bias": 0.0, "sufficient.passage": weight})
+        assert read_sufficiency(said, Features(0.6, 0.8)) == probability
+
+
+def test_a_head_whose_calibration_says_nothing_leaves_it_to_words_and_vectors() -> None:
+    features = Features(0.6, 0.8)
+    assert read_sufficiency(Read.of(READING, {"keep": 0.1}), features) == estimate_sufficiency(features)
+
+
+def test_the_shipped_head_evidence_says_something() -> None:
+    calibration = HeadSpec.read(ADAPTERS / "evidence").calibration
+    assert {f"{PART}.{name}" for name in READ_FEATURES} <= calibration.keys()
+    assert set(HeadSpec.read(ADAPTERS / "sufficiency").calibration) == set(JUDGED_FEATURES)
+
+
+def test_the_head_judges_each_form_and_the_likeliest_counts(tmp_path: Path) -> None:
+    folder = make_head(tmp_path, "sufficiency", span_labels=())
+    head = open_head(folder, HeadSpec.read(folder), EncoderSettings(engine="torch"))
+    items = [EvidenceItem(number=1, passage=passage("It was opened in 2004."), score=0.2, kept=(0,))]
+    own, usage = judge_sufficiency(head, ["When?"], [0.5], items)
+    [logit] = head.score([sufficiency_pair("When?", items)]).pairs[:, 0].tolist()
+    assert own == pytest.approx(1 / (1 + math.exp(-logit)))
+    assert usage.calls == 1
+    head.spec = head.spec.model_copy(update={"calibration": {"estimate": 1.0}})
+    judged, _ = judge_sufficiency(head, ["When?", "Why?"], [0.3, 0.8], items)
+    assert judged == pytest.approx(0.8)
