@@ -19,6 +19,14 @@ def _tenant(name: str) -> str:
 
 
 Tenant = Annotated[str, typer.Option("--tenant", callback=_tenant, help="Whose documents these are.")]
+Metadata = Annotated[
+    list[str] | None,
+    typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="A field to filter by; can be given several times."),
+]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", help="An access label; only keys that hold one of them see the documents. Repeatable."),
+]
 
 
 @dataclass(frozen=True, slots=True)

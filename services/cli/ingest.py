@@ -21,14 +21,8 @@ def ingest(
         list[Path] | None,
         typer.Argument(metavar="PATH...", help="Files and folders. Without any, what an earlier run left is finished."),
     ] = None,
-    metadata: Annotated[
-        list[str] | None,
-        typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="A field to filter by; can be given several times."),
-    ] = None,
-    labels: Annotated[
-        list[str] | None,
-        typer.Option("--label", help="An access label; only keys that hold one of them see the documents. Repeatable."),
-    ] = None,
+    metadata: context.Metadata = None,
+    labels: context.Labels = None,
     tenant: context.Tenant = "default",
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try files that failed before again, though they are unchanged.")

@@ -1,12 +1,12 @@
 """Writes the reference page of the command line: `python -m services.cli.reference docs/cli.md`."""
 
 import sys
-from pathlib import Path
 
 import typer
 from typer.cli import get_docs_for_click
 
 from services.cli.main import app
+from services.config.reference import write_page
 
 HEAD = """\
 # Command line
@@ -24,14 +24,5 @@ def render() -> str:
     return HEAD + page.strip() + "\n"
 
 
-def main(arguments: list[str]) -> int:
-    """Writes the page to the file named, else to standard output."""
-    if arguments:
-        Path(arguments[0]).write_text(render(), encoding="utf-8")
-    else:
-        sys.stdout.write(render())
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    write_page(render(), sys.argv[1:])

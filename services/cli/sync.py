@@ -24,14 +24,8 @@ def sync(
     url: Annotated[
         str, typer.Argument(metavar="URL", help="A folder (`file:///srv/docs`) or a bucket (`s3://bucket/manuals`).")
     ],
-    metadata: Annotated[
-        list[str] | None,
-        typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="A field to filter by; can be given several times."),
-    ] = None,
-    labels: Annotated[
-        list[str] | None,
-        typer.Option("--label", help="An access label; only keys that hold one of them see the documents. Repeatable."),
-    ] = None,
+    metadata: context.Metadata = None,
+    labels: context.Labels = None,
     tenant: context.Tenant = "default",
     delete: Annotated[
         bool, typer.Option("--delete/--keep-deleted", help="Delete documents whose files are gone, or keep them.")

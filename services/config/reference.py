@@ -100,14 +100,13 @@ def _entered(field: FieldInfo) -> bool:
     return section_of(field.annotation) is not None or field.annotation == tuple[ModelEntry, ...]
 
 
-def main(arguments: list[str]) -> int:
-    """Writes the page to the file named, else to standard output."""
+def write_page(page: str, arguments: list[str]) -> None:
+    """Writes a generated page to the file that the command line names, else to standard output."""
     if arguments:
-        Path(arguments[0]).write_text(render(), encoding="utf-8")
+        Path(arguments[0]).write_text(page, encoding="utf-8")
     else:
-        sys.stdout.write(render())
-    return 0
+        sys.stdout.write(page)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    write_page(render(), sys.argv[1:])
