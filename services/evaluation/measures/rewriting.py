@@ -28,7 +28,7 @@ from services.evaluation.tables import figures_of
 
 RERANKED = "plan stage, reranked"
 RERANK = 30
-"""Passages that the head `evidence` puts into a new order."""
+"""Passages that the head `evidence` reads and puts into a new order; a question's prune stage reads fewer of them."""
 RAW, LAST_TWO, HISTORY = "question as asked", "last two turns", "all turns"
 MODEL, STAGE = "model rewrite", "plan stage"
 BASELINES = (RAW, LAST_TWO, HISTORY)
