@@ -61,7 +61,7 @@ async def ask(indexed: Runtime, stub: ModelStub, rounds: int, **within: object) 
         runtime.__dict__[part] = getattr(indexed, part)  # an embedded index opens once
     events: list[Event] = []
     try:
-        return await runtime.asking.ask(Question(text=ASKED, filter=Filter(**within)), events.append), events  # type: ignore[arg-type]
+        return await runtime.asking.ask(Question(text=ASKED, filter=Filter(**within)), events.append), events
     finally:
         await runtime.aclose()
 
