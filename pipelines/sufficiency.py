@@ -13,9 +13,9 @@ from pipelines.reading import Reading
 from pipelines.relevance import coverage, term_weights
 
 # Where no head reads: logistic regression on the two features that need none; see benchmarks/fit_sufficiency.py.
-COSINE_WEIGHT = 13.94
-COVERAGE_WEIGHT = 1.31
-BIAS = -9.16
+COSINE_WEIGHT = 5.72
+COVERAGE_WEIGHT = 1.63
+BIAS = -4.04
 
 READ_FEATURES = ("bias", "passage", "helps", "cosine", "covered")
 """What sufficiency is made of where the head `evidence` reads; its calibration has their weights as `sufficient.NAME`:
