@@ -71,8 +71,9 @@ class WorkerProcess:
             self._process.kill()
 
         timer = threading.Timer(self._timeout_s, expire)
-        timer.start()
+        timer.daemon = True
         try:
+            timer.start()  # Ctrl-C may come in here: then nothing is to be left behind either
             reply = self._exchange(json.dumps(request))
         except BaseException:  # KeyboardInterrupt above all: a worker with half a conversation is of no use
             self.close()

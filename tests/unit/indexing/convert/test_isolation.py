@@ -37,7 +37,7 @@ def page(tmp_path: Path) -> SourceFile:
 
 @pytest.fixture
 def pool():
-    pool = WorkerPool(ConvertSettings(timeout_s=3))
+    pool = WorkerPool(ConvertSettings(timeout_s=60))
     yield pool
     pool.close()
 
@@ -47,7 +47,9 @@ def text_of(pool: WorkerPool, source: SourceFile) -> str:
 
 
 def test_file_that_hangs_times_out_and_the_next_converts(pool, hanging, page):
-    with pytest.raises(DocumentTimeoutError, match="longer than 3 s"):
+    pool.warm_up()
+    pool._idle[0]._timeout_s = 1.0  # of this process alone: on a busy machine the next takes longer to start
+    with pytest.raises(DocumentTimeoutError, match="longer than 1 s"):
         pool.convert(hanging, Format.HTML)
     assert text_of(pool, page) == "# Tides\n"
 
@@ -76,7 +78,7 @@ def test_closing_ends_a_conversion_at_work(hanging):
     start = time.monotonic()
     with pytest.raises(MalformedDocumentError):
         pool.convert(hanging, Format.HTML)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30
     closing.join()
 
 
@@ -136,7 +138,7 @@ def run_script(tmp_path: Path, argument: Path) -> "subprocess.Popen[str]":
 
 
 def test_script_without_main_guard_runs_once(tmp_path, page):
-    output, errors = run_script(tmp_path, page.path).communicate(timeout=30)
+    output, errors = run_script(tmp_path, page.path).communicate(timeout=60)
     assert errors == ""
     assert output.count("main") == 1
     assert output.rstrip().endswith("# Tides")
@@ -147,11 +149,15 @@ def test_keyboard_interrupt_leaves_no_process_and_no_file_behind(tmp_path, hangi
     assert process.stdout is not None
     assert process.stdout.readline() == "main\n"
     worker = int(process.stdout.readline())
-    time.sleep(0.5)
+    while not list(tmp_path.glob("strata-convert-*/*.md")):  # the conversion is under way
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
+    end = time.monotonic() + 30
     with pytest.raises(ProcessLookupError):
-        os.kill(worker, 0)
+        while time.monotonic() < end:
+            os.kill(worker, 0)
+            time.sleep(0.05)
     assert not list(tmp_path.glob("strata-convert-*"))
 
 
@@ -164,7 +170,7 @@ def test_what_a_killed_process_leaves_is_swept_by_the_next_and_nothing_else(tmp_
     while len(folders := set(tmp_path.glob("strata-convert-*/*.md"))) < 2:
         time.sleep(0.05)
     killed.kill()
-    killed.communicate(timeout=10)
+    killed.communicate(timeout=60)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (tmp_path / "strata-convert-link").symlink_to(page.path.parent)
     for folder in {each.parent for each in folders}:
@@ -175,5 +181,5 @@ def test_what_a_killed_process_leaves_is_swept_by_the_next_and_nothing_else(tmp_
     assert page.path.exists()
     pool.close()
     living.send_signal(signal.SIGINT)
-    living.communicate(timeout=10)
+    living.communicate(timeout=60)
     assert [each.name for each in tmp_path.glob("strata-convert-*")] == ["strata-convert-link"]
