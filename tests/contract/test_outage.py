@@ -32,7 +32,7 @@ def address(server: Postgres) -> str:
 
 
 def until_it_answers(ledger: Ledger) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while True:
         try:
             assert ledger.queued() == 0
@@ -48,7 +48,7 @@ def test_a_statement_without_an_answer_is_given_up(postgres_url: str, monkeypatc
     started = time.monotonic()
     with pytest.raises(StateUnavailableError, match=r"did not answer within 0\.5 s"), database.write() as session:
         session.execute(text("SELECT pg_sleep(20)"))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
     database.ping()
     database.close()
 
@@ -76,7 +76,7 @@ def test_a_process_that_stops_in_a_transaction_gives_up_its_locks(
 
 
 def test_a_server_that_hangs_and_goes_on(server: Postgres, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres.BoundedConnection, "answer_s", 0.5)
+    monkeypatch.setattr(postgres.BoundedConnection, "answer_s", 1.5)
     ledger = Ledger(address)
     assert ledger.queued() == 0
     assert server.process is not None
@@ -88,7 +88,7 @@ def test_a_server_that_hangs_and_goes_on(server: Postgres, address: str, monkeyp
         started = time.monotonic()
         with pytest.raises(StateUnavailableError):
             ledger.queued()
-        assert time.monotonic() - started < postgres.CONNECT_S + 5
+        assert time.monotonic() - started < postgres.CONNECT_S + 15
     finally:
         for each in processes:
             each.send_signal(signal.SIGCONT)
@@ -104,7 +104,7 @@ def test_a_server_that_is_killed_and_started_again(server: Postgres, address: st
         started = time.monotonic()
         with pytest.raises(StateUnavailableError):
             ledger.queued()
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < postgres.CONNECT_S
     with pytest.raises(StateUnavailableError, match="left alone for a moment") as left_alone:
         ledger.queued()
     assert left_alone.value.retry_after_s is not None

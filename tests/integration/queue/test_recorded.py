@@ -29,7 +29,7 @@ def task(number: int | None) -> PlanTask:
 
 
 async def recorded(traces: Traces, number: int) -> list[Trace]:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while len(found := traces.page(TraceFilter()).items) < number and time.monotonic() < end:
         await asyncio.sleep(0.05)
     return list(found)

@@ -110,7 +110,7 @@ async def test_a_cancelled_task_stops_at_once(settings: Settings, stub: ModelStu
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
-        assert await asyncio.to_thread(request.gone.wait, 2), "the model is still worked for"
+        assert await asyncio.to_thread(request.gone.wait, 20), "the model is still worked for"
         assert not (await queue.runner.plan(plan())).receipt.fallback
 
 
@@ -118,7 +118,7 @@ async def test_a_cancelled_task_that_waits_is_never_begun(settings: Settings, st
     holding = threading.Event()
 
     def hold(_: Request) -> Behaviour:
-        holding.wait(5)
+        holding.wait(60)
         return Reply(REWRITE)
 
     stub.on("small", hold)
@@ -130,7 +130,9 @@ async def test_a_cancelled_task_that_waits_is_never_begun(settings: Settings, st
             await asyncio.sleep(0.01)
         waiting.cancel()
         await asyncio.wait([waiting])
-        await asyncio.sleep(0.1)
+        telling = queue._cancels._telling
+        assert telling is not None
+        await telling
         holding.set()
         await asyncio.gather(*running)
         await queue.runner.plan(plan())
@@ -177,11 +179,11 @@ async def test_a_full_queue_refuses_questions(settings: Settings, stub: ModelStu
         await call(stub, CONCURRENCY)
         queue.check()
         asked += [asyncio.ensure_future(queue.runner.plan(plan())) for _ in range(3)]
-        end = time.monotonic() + 5
-        while not (depth := queue.depths["plan"]).waiting and time.monotonic() < end:
+        end = time.monotonic() + 30
+        while (depth := queue.depths["plan"]).waiting < 3 and time.monotonic() < end:
             await asyncio.sleep(0.02)
         assert depth.waiting == 3
-        assert 0 < depth.oldest_s < 5
+        assert 0 < depth.oldest_s < 60
         with pytest.raises(OverloadedError) as caught:
             queue.check()
         assert caught.value.retry_after_s is not None
@@ -224,7 +226,7 @@ async def test_told_twice_a_worker_ends_at_once(settings: Settings, stub: ModelS
     other.process.send_signal(signal.SIGTERM)
     other.process.send_signal(signal.SIGINT)
     await asyncio.to_thread(other.process.wait, 10)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
 
 
 async def depths(settings: Settings) -> int:
