@@ -64,8 +64,8 @@ class HeadSettings(Section):
     support: HeadChoice = Field("live", description="Cite: whether a source sentence supports a claim.")
     sufficiency: HeadChoice = Field(
         "off",
-        description="Whether the evidence can answer the question. Off: the one that comes with Strata abstains on "
-        "questions over technical texts that are answered.",
+        description="Whether the evidence can answer the question. Off: what the head `evidence` says decides, to "
+        "which the one that comes with Strata adds nothing that can be measured.",
     )
     poll_s: Seconds = Field(5.0, description="How often a process looks whether another version was accepted.")
 
