@@ -194,8 +194,8 @@ async def test_retry_after_beyond_the_deadline_is_not_waited_for(build: Build, m
     model_stub.on("small", lambda _: Status(429, headers={"Retry-After": "60"}))
     tiers, started = build(), time.monotonic()
     with pytest.raises(ModelUnavailableError, match="429"):
-        await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(5))
-    assert time.monotonic() - started < 2
+        await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(30))
+    assert time.monotonic() - started < 15
     assert len(model_stub.calls()) == 1
 
 
@@ -206,9 +206,9 @@ async def test_a_spent_quota_is_left_alone_and_the_fallback_asked(build: Build, 
     for _ in range(3):
         done = await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(60))
         assert done.model == "openai/large"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15
     assert len(model_stub.calls("small")) == 1
-    assert 29 < tiers.breakers["small"].open_for_s <= 30
+    assert 10 < tiers.breakers["small"].open_for_s <= 30
     assert tiers.away_for_s("small") == 0  # the fallback is there
 
 
@@ -222,7 +222,7 @@ async def test_failures_in_a_row_open_the_circuit_and_a_success_closes_it(build:
         await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(10))
     assert caught.value.usage == Usage(model_ms=caught.value.usage.model_ms)  # no request was made
     assert len(model_stub.calls()) == FAILURES
-    assert 0 < (caught.value.retry_after_s or 0) <= tiers.away_for_s("small") + 0.1 <= 1.4
+    assert tiers.away_for_s("small") <= (caught.value.retry_after_s or 0) <= 1.4
     await asyncio.sleep(tiers.away_for_s("small") + 0.01)
     model_stub.on("small", lambda _: Reply(GOOD))
     await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(10))
@@ -233,9 +233,12 @@ async def test_a_probe_that_is_cancelled_lets_the_next_call_through(build: Build
     tiers = build(retries=0)
     tiers.breakers["small"].failed(retry_after_s=0.0)
     model_stub.script("small", [Hang(), Reply(GOOD)])
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
-            await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(10))
+    probe = asyncio.create_task(tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(30)))
+    while not model_stub.calls():
+        await asyncio.sleep(0.01)
+    probe.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await probe
     assert (await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(10))).value.metres == 336
 
 
@@ -287,7 +290,7 @@ async def test_a_hang_ends_at_the_deadline(build: Build, model_stub: ModelStub) 
     tiers, started = build(), time.monotonic()
     with pytest.raises(DeadlineExceededError) as caught:
         await tiers.complete("small", PROMPT, Bridge, deadline=Deadline.after(0.3))
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 4  # before the timeout of a call
     assert caught.value.usage.calls == 1
 
 
@@ -491,7 +494,7 @@ async def test_stream_falls_back_before_its_first_piece(build: Build, model_stub
 async def test_stream_that_stalls_ends_at_the_idle_timeout(build: Build, model_stub: ModelStub) -> None:
     model_stub.script("small", [Hang("the Millau")])
     with pytest.raises(ModelOutputError, match="cut short") as caught:
-        await drain(stream(build(timeout_s=0.3)))
+        await drain(stream(build(timeout_s=1.0)))
     assert caught.value.usage.calls == 1
 
 
@@ -499,8 +502,8 @@ async def test_stream_that_drips_ends_at_the_deadline(build: Build, model_stub: 
     model_stub.script("small", [Reply("word " * 100, interval_s=0.1)])
     tiers, started = build(), time.monotonic()
     with pytest.raises(DeadlineExceededError) as caught:
-        await drain(stream(tiers, deadline_s=0.5))
-    assert time.monotonic() - started < 1.5
+        await drain(stream(tiers, deadline_s=1.5))
+    assert time.monotonic() - started < 8  # all of it would take ten
     assert caught.value.usage.tokens_out > 0
 
 
@@ -509,7 +512,7 @@ async def test_leaving_a_stream_closes_the_connection(build: Build, model_stub: 
     text = stream(build())
     async with contextlib.aclosing(text):
         assert await anext(text) == "word"
-    assert await asyncio.to_thread(model_stub.calls()[0].gone.wait, 2)
+    assert await asyncio.to_thread(model_stub.calls()[0].gone.wait, 20)
     assert text.usage.calls == 1
     assert 0 < text.usage.tokens_out < 100
 
@@ -522,7 +525,7 @@ async def test_cancelling_a_reader_closes_the_connection(build: Build, model_stu
     reader.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reader
-    assert await asyncio.to_thread(model_stub.calls()[0].gone.wait, 2)
+    assert await asyncio.to_thread(model_stub.calls()[0].gone.wait, 20)
 
 
 # --- Life ----------------------------------------------------------------------------------------------------------

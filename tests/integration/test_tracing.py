@@ -49,7 +49,7 @@ def test_a_collector_that_refuses_is_told_of_once(caplog: pytest.LogCaptureFixtu
 
 
 def test_a_collector_that_is_not_there_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.telemetry.tracing.EXPORT_S", 1.0)
+    monkeypatch.setattr("services.telemetry.tracing.EXPORT_S", 3.0)
     monkeypatch.setattr("services.telemetry.tracing.FLUSH_S", 0.2)
     with socket.socket() as silent:  # accepts, and never answers
         silent.bind(("127.0.0.1", 0))
@@ -59,10 +59,10 @@ def test_a_collector_that_is_not_there_holds_up_nothing(monkeypatch: pytest.Monk
             with tracing.span("ask"):
                 pass
             closing = time.monotonic()
-        assert time.monotonic() - closing < 0.7
+        assert time.monotonic() - closing < 2.5
         for thread in threading.enumerate():  # what is left behind ends by itself
             if thread.name == "strata-traces-flush":
-                thread.join(10)
+                thread.join(30)
                 assert not thread.is_alive()
 
 

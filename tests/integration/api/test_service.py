@@ -66,13 +66,13 @@ def test_readiness_is_truthful(serve: Callable[..., ApiServer], monkeypatch: pyt
 def test_a_part_that_does_not_answer_holds_up_no_probe(
     serve: Callable[..., ApiServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "LIMIT_S", 0.3)
+    monkeypatch.setattr(checks, "LIMIT_S", 1.0)
     server = serve()
     silent, looked = threading.Event(), []
 
     def wait(*_: object) -> None:
         looked.append(1)
-        silent.wait(20)
+        silent.wait(60)
 
     monkeypatch.setattr(server.runtime.database, "ping", wait)
     try:
@@ -80,7 +80,7 @@ def test_a_part_that_does_not_answer_holds_up_no_probe(
             time.sleep(checks.KEPT_S)
             started = time.monotonic()
             found = server.client.get("/readyz").json()
-            assert time.monotonic() - started < 1.5
+            assert time.monotonic() - started < 10
             assert found["checks"]["state"] == {"ok": False, "detail": "no_answer"}
             assert found["status"] == "degraded"
         assert len(looked) == 1  # no thread is spent on a part that still owes an answer
@@ -102,14 +102,14 @@ def test_the_service_listens_at_once_and_says_when_it_works(
         tries.append(1)
         if len(tries) == 1:
             raise StateUnavailableError("the database at secret-host is away")
-        loaded.wait(20)
+        loaded.wait(60)
         load()
 
     monkeypatch.setattr(runtime, "warm_up", warm_up)
     server = ApiServer(runtime, wait=False)
     with server:
         assert server.client.get("/livez").status_code == 200
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while (started := server.client.get("/readyz")).json()["checks"]["start"]["detail"] == "loading":
             assert time.monotonic() < deadline
         assert started.status_code == 503
