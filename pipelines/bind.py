@@ -71,13 +71,14 @@ def bind_by_reading(
 ) -> tuple[list[list[Bound]], Usage]:
     """The sources of each claim as a head reads them; what stands in a source word for word is not read."""
     texts, contexts = [source.text for source in sources], [source.item.passage.context for source in sources]
+    passages = [source.item.number for source in sources]
     least = verifier.min_support if min_support is None else min_support
     support = np.zeros((len(claims), len(sources)), np.float32)
     checks: dict[int, Check] = {}
     for row, claim in enumerate(claims):
         support[row] = [stands_in(claim.text, text) for text in texts]
         if claim.states and sources and not support[row].any():
-            checks[row] = Check(claim.text, texts, contexts, _cited(claim, sources))
+            checks[row] = Check(claim.text, texts, contexts, passages, _cited(claim, sources))
     verdicts, usage = verifier.verify(list(checks.values()))
     read = dict(zip(checks, verdicts, strict=True))
     for row, verdict in read.items():

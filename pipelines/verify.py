@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.claims import CLAIM_FEATURES, claim_features
 from pipelines.core.encoders import Encoder, Head, Pair
 from pipelines.core.odds import label_log_odds, sigmoid
 from pipelines.core.types import Usage
@@ -23,13 +24,10 @@ JOINED_WORDS = 90
 FAR = -2.0
 """The cosine of what is not looked at: below any other."""
 
-PAGE = 10
-"""Sentences from which sources are a page: most claims have some of their words in one, so that how many counts."""
-
-FEATURES = ("supports", "contradicts", "cosine", "numbers", "denied", "page", "shared")
-"""What the calibration weighs. Of a reading: the head's log odds of two labels, the cosine, whether the numbers agree.
-Of its claim: the highest log odds that any text read contradicts it; whether its sources are a page, and the share of
-its terms that the page has, 0 where they are none."""
+READING_FEATURES = ("supports", "denied")
+"""The head's log odds that a text states the claim; the highest that any text read says otherwise."""
+FEATURES = (*READING_FEATURES, *CLAIM_FEATURES)
+"""What the calibration weighs: what was read, and of the claim what can be told without."""
 
 Row = NDArray[np.float32]
 Odds = NDArray[np.float64]
@@ -41,12 +39,14 @@ class Check:
 
     Attributes:
         contexts: Title and section of each source; without them none has any.
+        texts: Which text each source is of, by any number; without them all are of one.
         read: Places of sources that are read whatever the others are: the ones that a writer cited.
     """
 
     claim: str
     sources: Sequence[str]
     contexts: Sequence[str] = ()
+    texts: Sequence[int] = ()
     read: Sequence[int] = ()
 
 
@@ -105,7 +105,7 @@ class Verifier:
 
     def verify(self, checks: Sequence[Check]) -> tuple[list[Verdict], Usage]:
         """What the sources of each claim say of it, and what reading them took."""
-        cosines, usage = self._cosines(checks)
+        cosines, usage = cosines_of(checks, self._encoder)
         chosen = [_places(check, row) for check, row in zip(checks, cosines, strict=True)]
         pairs = [_pair(check, places) for check, each in zip(checks, chosen, strict=True) for places in each]
         if not pairs:
@@ -120,38 +120,37 @@ class Verifier:
         return verdicts, usage + scores.usage
 
     def _verdict(self, check: Check, chosen: Sequence[tuple[int, ...]], cosines: Row, odds: Odds) -> Verdict:
-        page = len(check.sources) >= PAGE
-        shared = coverage(check.claim, " ".join(check.sources)) if page else 0.0
-        of_claim = (odds[:, 1].max(), page, shared)
+        of_claim = claim_features(check.claim, check.sources, check.contexts, cosines, check.texts)
+        denied = odds[:, 1].max()
         readings = []
         for places, (supports, contradicts, _) in zip(chosen, odds, strict=True):
-            text = _text(check, places)
-            agree, cosine = numbers_agree(check.claim, text), cosines[list(places)].mean()
-            features = np.array([supports, contradicts, cosine, agree, *of_claim], np.float32)
+            features = np.array([supports, denied, *of_claim], np.float32)
             support = sigmoid(float(self._weights @ features) + self._bias)
             stated = bool(supports >= self._states_from)
+            agree = numbers_agree(check.claim, _text(check, places))
             readings.append(Reading(places, features, support, sigmoid(contradicts), stated, agree))
         return Verdict(tuple(sorted(readings, key=lambda reading: -reading.support)))
 
-    def _cosines(self, checks: Sequence[Check]) -> tuple[list[Row], Usage]:
-        """Of each claim with each of its sources, `FAR` for one that is not near; each text is embedded once."""
-        near = [_near(check) for check in checks]
-        texts = [
-            text
-            for check, places in zip(checks, near, strict=True)
-            if places
-            for text in (check.claim, *(check.sources[place] for place in places))
-        ]
-        known = list(dict.fromkeys(texts))
-        embedded = self._encoder.embed(known)
-        vectors = dict(zip(known, embedded.vectors, strict=True))
-        cosines = []
-        for check, places in zip(checks, near, strict=True):
-            row = np.full(len(check.sources), FAR, np.float32)
-            for place in places:
-                row[place] = vectors[check.claim] @ vectors[check.sources[place]]
-            cosines.append(row)
-        return cosines, embedded.usage
+
+def cosines_of(checks: Sequence[Check], encoder: Encoder) -> tuple[list[Row], Usage]:
+    """Of each claim with each of its sources, `FAR` for one that is not near; each text is embedded once."""
+    near = [_near(check) for check in checks]
+    texts = [
+        text
+        for check, places in zip(checks, near, strict=True)
+        if places
+        for text in (check.claim, *(check.sources[place] for place in places))
+    ]
+    known = list(dict.fromkeys(texts))
+    embedded = encoder.embed(known)
+    vectors = dict(zip(known, embedded.vectors, strict=True))
+    cosines = []
+    for check, places in zip(checks, near, strict=True):
+        row = np.full(len(check.sources), FAR, np.float32)
+        for place in places:
+            row[place] = vectors[check.claim] @ vectors[check.sources[place]]
+        cosines.append(row)
+    return cosines, embedded.usage
 
 
 def _near(check: Check) -> list[int]:

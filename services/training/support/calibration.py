@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.core.odds import sigmoid
-from pipelines.verify import FEATURES, Check, Verdict
+from pipelines.verify import FEATURES, READING_FEATURES, Check, Verdict
 from services.evaluation.corruption import list_names
 from services.evaluation.data.rows import GroundingRow, read
-from services.evaluation.data.split import is_held_out
+from services.evaluation.data.split import claim_group, is_held_out
 from services.evaluation.metrics.balanced_accuracy import balanced_accuracy, best_threshold
 from services.training.logistic import fit_logistic
 from services.training.support.made import corrupt, sentences_of, telling
@@ -25,10 +25,14 @@ FACTS = 3
 """Most facts of a made claim."""
 CHANGED = 0.4
 """Share of false claims that say otherwise; the others say what stands elsewhere."""
+LOST = 2.0
+"""How many false claims that pass a supported claim that is lost weighs: an answer without its citations is worth less
+than one with a citation too many."""
 ROUNDS = 5
 """Rounds of choosing each claim's likeliest reading and fitting to it; more change nothing."""
 
-Verify = Callable[[Sequence[Check]], Sequence[Verdict]]
+Linear = tuple[NDArray[np.float64], float]
+"""Weights and bias."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +45,32 @@ class Judged:
 
 
 def held_out_claims(data: Path, share: float, seed: int) -> Iterator[Judged]:
-    """Claims of the training parts that the head was not trained on, with all that they cite."""
-    for row in read(data / "fm2" / "train" / "grounding.jsonl.gz", GroundingRow):
-        if is_held_out(f"fm2:{row.page}", share):
-            check = Check(row.claim_or_response, row.gold_evidence, (row.page,) * len(row.gold_evidence))
-            yield Judged("fm2", check, row.label == "SUPPORTS")
-    for row in read(data / "expertqa" / "train" / "grounding.jsonl.gz", GroundingRow):
-        if is_held_out(f"expertqa:{row.question_id or row.id}", share):
-            sources = tuple(sentences_of(" ".join(each.text for each in row.context)))
-            yield Judged("expertqa", Check(bare_claim(row.claim_or_response), sources), bool(row.supported))
-    for page in read(data / "wice" / "train" / "unsupported_tokens.jsonl.gz", TokensRow):
-        if is_held_out(f"wice:{page.id.rsplit('-', 1)[0]}", share):
-            sources = tuple(tidy(each) for each in page.context_sentences)
-            yield Judged("wice", Check(page.claim_or_response, sources), False)
-            kept = supported_part(page.claim_or_response, page.tokens, page.unsupported)
-            if kept:
-                yield Judged("wice", Check(kept, sources), True)
+    """Claims that the head was not trained on, with all that they cite, and some that were made."""
+    yield from (claim for group, claim in real_claims(data) if is_held_out(group, share))
     yield from _made(data, share, seed)
+
+
+def trained_claims(data: Path, share: float) -> Iterator[Judged]:
+    """The other claims of people: words and cosines tell of them what they tell of any."""
+    yield from (claim for group, claim in real_claims(data) if not is_held_out(group, share))
+
+
+def real_claims(data: Path) -> Iterator[tuple[str, Judged]]:
+    """Claims of the training parts by group, with all that they cite."""
+    for row in read(data / "fm2" / "train" / "grounding.jsonl.gz", GroundingRow):
+        check = Check(row.claim_or_response, row.gold_evidence, (row.page,) * len(row.gold_evidence))
+        yield claim_group("fm2", row), Judged("fm2", check, row.label == "SUPPORTS")
+    for row in read(data / "expertqa" / "train" / "grounding.jsonl.gz", GroundingRow):
+        sources = tuple(sentences_of(" ".join(each.text for each in row.context)))
+        check = Check(bare_claim(row.claim_or_response), sources)
+        yield claim_group("expertqa", row), Judged("expertqa", check, bool(row.supported))
+    for page in read(data / "wice" / "train" / "unsupported_tokens.jsonl.gz", TokensRow):
+        group = f"wice:{page.id.rsplit('-', 1)[0]}"
+        sources = tuple(tidy(each) for each in page.context_sentences)
+        yield group, Judged("wice", Check(page.claim_or_response, sources), False)
+        kept = supported_part(page.claim_or_response, page.tokens, page.unsupported)
+        if kept:
+            yield group, Judged("wice", Check(kept, sources), True)
 
 
 def _made(data: Path, share: float, seed: int) -> Iterator[Judged]:
@@ -82,26 +95,45 @@ def _one_claim(facts: Sequence[str]) -> str:
     return f"{', and '.join(fact.rstrip('.') for fact in facts)}."
 
 
-def calibrate(claims: Sequence[Judged], verdicts: Sequence[Verdict]) -> dict[str, float]:
+def calibrate_claims(claims: Sequence[Judged], features: Sequence[NDArray[np.float32]]) -> Linear:
+    """Weights of `CLAIM_FEATURES`, which no head has a part in: fitted on many more claims than were held out."""
+    positive = np.array([claim.supported for claim in claims])
+    return fit_logistic(np.array(features, np.float64), positive, counts=_counts(claims))
+
+
+def calibrate(claims: Sequence[Judged], verdicts: Sequence[Verdict], of_claims: Linear) -> dict[str, float]:
     """Weights of `FEATURES`, bias and thresholds, so that a claim's likeliest reading tells whether it is supported.
 
     A claim is as supported as its likeliest reading is; which one that is depends on the weights, so both are found by
-    turns. All sets count the same. `states` is the log odds of the head alone that tell made claims apart.
+    turns. All sets count the same. `states` is the log odds of the head alone below which nothing is cited, from made
+    claims.
+
+    Args:
+        of_claims: As `calibrate_claims` found them; they are weighed as one.
     """
     kept = [(claim, verdict) for claim, verdict in zip(claims, verdicts, strict=True) if verdict.readings]
-    features = [np.array([reading.features for reading in verdict.readings], np.float64) for _, verdict in kept]
+    features = [_with_one_of_claim(verdict, of_claims) for _, verdict in kept]
     positive = np.array([claim.supported for claim, _ in kept])
-    weights, bias = np.array([float(name == "supports") for name in FEATURES]), 0.0
+    weights, bias = np.eye(len(READING_FEATURES) + 1)[READING_FEATURES.index("supports")], 0.0
     counts = _counts([claim for claim, _ in kept])
     for _ in range(ROUNDS):
         chosen = np.array([rows[int(np.argmax(rows @ weights))] for rows in features])
         weights, bias = fit_logistic(chosen, positive, counts=counts)
     support = sigmoid(np.array([(rows @ weights).max() for rows in features]) + bias)
-    found = {name: round(float(weight), 4) for name, weight in zip(FEATURES, weights, strict=True)}
-    found |= {"bias": round(bias, 4), "min_support": round(_threshold(kept, support, positive), 4)}
+    every = (*weights[:-1], *(weights[-1] * of_claims[0]))
+    found = {name: round(float(weight), 4) for name, weight in zip(FEATURES, every, strict=True)}
+    found["bias"] = round(bias + float(weights[-1]) * of_claims[1], 4)
+    found["min_support"] = round(_threshold(kept, support, positive), 4)
     made = np.array([claim.set == MADE for claim, _ in kept])
-    odds = np.array([rows[:, FEATURES.index("supports")].max() for rows in features])
-    return {**found, "states": round(best_threshold(odds[made], positive[made]), 4)}
+    odds = np.array([rows[:, READING_FEATURES.index("supports")].max() for rows in features])
+    return {**found, "states": round(_sparing_threshold(odds[made], positive[made]), 4)}
+
+
+def _with_one_of_claim(verdict: Verdict, of_claims: Linear) -> NDArray[np.float64]:
+    """Features of each reading, and one number for those of the claim: `(readings, n + 1)`."""
+    rows = np.array([reading.features for reading in verdict.readings], np.float64)
+    own, of_claim = np.split(rows, [len(READING_FEATURES)], axis=1)
+    return np.column_stack([own, of_claim @ of_claims[0] + of_claims[1]])
 
 
 def _counts(claims: Sequence[Judged]) -> NDArray[np.float64]:
@@ -120,3 +152,10 @@ def _threshold(
     candidates = np.linspace(min(own), max(own), 101)
     means = [np.mean([balanced_accuracy(support[at] >= cut, positive[at]) for at in places]) for cut in candidates]
     return float(candidates[int(np.argmax(means))])
+
+
+def _sparing_threshold(odds: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+    """The threshold with the most false claims below it, a supported one below it counted against them `LOST` times."""
+    cuts = np.sort(odds)
+    gains = [(odds[~positive] < cut).mean() - LOST * (odds[positive] < cut).mean() for cut in cuts]
+    return float(cuts[int(np.argmax(gains))]) if len(cuts) else 0.0

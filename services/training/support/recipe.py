@@ -6,17 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.claims import claim_features
 from pipelines.core.encoders import Encoder, Head
 from pipelines.core.encoders.source import BUILTIN, fingerprint
 from pipelines.core.encoders.spec import HeadSpec
 from pipelines.core.odds import label_log_odds
-from pipelines.verify import Verifier
+from pipelines.verify import Check, Verifier, cosines_of
 from services.evaluation.data.rows import CorpusDocument, read
 from services.evaluation.data.split import CLAIMS_HELD_OUT
 from services.evaluation.metrics.auroc import auroc
 from services.training.examples import Example, split_by_group
 from services.training.network.loop import Score, TrainOptions
-from services.training.support.calibration import calibrate, held_out_claims
+from services.training.support.calibration import calibrate, calibrate_claims, held_out_claims, trained_claims
 from services.training.support.made import SUPPORTS, Text, made_examples
 from services.training.support.real import (
     expertqa_examples,
@@ -92,12 +93,18 @@ def validate(held_out: Sequence[Example], score: Score) -> float:
 
 
 def calibrated(head: Head, encoder: Encoder, data: Path, seed: int) -> dict[str, float]:
-    """Weights and threshold of `pipelines.verify`, from claims that are held out."""
+    """Weights and threshold of `pipelines.verify`: of claims from those trained on, of readings from those held out."""
+    trained = [claim for claim in trained_claims(data, HELD_OUT) if claim.check.sources]
+    of_trained = [
+        claim_features(check.claim, check.sources, check.contexts, cosines)
+        for some in _batches([claim.check for claim in trained])
+        for check, cosines in zip(some, cosines_of(some, encoder)[0], strict=True)
+    ]
     claims = list(held_out_claims(data, HELD_OUT, seed))
     verifier = Verifier(head, encoder)
-    verdicts = [
-        verdict
-        for first in range(0, len(claims), BATCH)
-        for verdict in verifier.verify([claim.check for claim in claims[first : first + BATCH]])[0]
-    ]
-    return calibrate(claims, verdicts)
+    verdicts = [verdict for some in _batches([claim.check for claim in claims]) for verdict in verifier.verify(some)[0]]
+    return calibrate(claims, verdicts, calibrate_claims(trained, of_trained))
+
+
+def _batches(checks: Sequence[Check]) -> Iterator[Sequence[Check]]:
+    return (checks[first : first + BATCH] for first in range(0, len(checks), BATCH))

@@ -6,7 +6,7 @@ import pytest
 from pipelines.core.encoders import Encoder, Heads
 from pipelines.core.settings import EncoderSettings, HeadSettings
 from pipelines.core.types import Usage
-from pipelines.verify import FAR, FEATURES, NEAREST, READ, Check, Verdict, Verifier
+from pipelines.verify import FEATURES, NEAREST, READ, Check, Verdict, Verifier
 from tests.support.hash_encoder import HashEncoder
 
 SETTINGS = EncoderSettings(engine="torch", precision="float32", threads=1)
@@ -40,7 +40,7 @@ def verify(verifier: Verifier, *claims: str) -> list[Verdict]:
         ("number", "The bridge has seven piers.", "The bridge has nine piers."),
         ("negation", "It is not the longest bridge in the country.", "It is the longest bridge in the country."),
         ("negation", "The bridge was opened to traffic.", "The bridge was not opened to traffic."),
-        ("order", "In 2004, the bridge was opened to traffic.", "In 2004, the bridge was closed to traffic."),
+        ("order", "On 16 December, the bridge was opened to traffic.", "On 16 December, Foster opened a restaurant."),
         ("elsewhere", "A cable-stayed bridge, it stands in southern France.", "It stands in northern Spain."),
     ],
 )
@@ -83,7 +83,6 @@ def test_few_sentences_are_read_and_what_was_cited_is_among_them(verifier: Verif
     assert len(encoder.texts) <= NEAREST + 2
     assert usage.calls == 2
     assert all(len(reading.features) == len(FEATURES) for reading in verdict.readings)
-    assert all(reading.features[FEATURES.index("cosine")] > FAR for reading in verdict.readings)
 
 
 @pytest.mark.parametrize("claim", ["", "👍", "[1]", "word " * 3000])
