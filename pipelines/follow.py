@@ -1,8 +1,8 @@
 """Evidence that does not suffice → another search, for the documents that it names: the other half of a question.
 
-HotpotQA train, two-paragraph questions, a second round for all of 50 of them: .97 of the gold paragraphs found instead of
-.93, .95 in the evidence instead of .92. Off by default all the same: sufficiency hardly sees that half of an answer is
-missing, and called for a second round for none of 80, for one in 80 with a gold paragraph taken away
+HotpotQA train, two-paragraph questions, a second round for all of 50 of them: .97 of the gold paragraphs found instead
+of .93, .95 in the evidence instead of .92. Off by default all the same: sufficiency hardly sees that half of an answer
+is missing, and called for a second round for none of 80, for one in 80 with a gold paragraph taken away
 (`python -m benchmarks.rounds multihop_wiki`, with and without `--every`).
 """
 
