@@ -42,7 +42,7 @@ async def test_the_threshold_is_that_of_what_was_held_out_of_training(make_conte
     result = await measure_grounding(make_context("fm2", {"dev/grounding": [*ROWS, part], "train/grounding": trained}))
     assert result.figure(OVERLAP, BEST).value == result.figure(OVERLAP, AUROC).value == 1
     assert result.figure(OVERLAP, ACCURACY).value == pytest.approx((2 / 3 + 1) / 2)  # 7 of 8 words are too few
-    assert result.figure(HEAD, SHIPPED).value >= pytest.approx((2 / 3 + 1) / 2)  # of March the source says nothing
+    assert result.figure(HEAD, SHIPPED).value > 0.83  # of March the source says nothing
     assert "on the 2 claims of the training part" in result.notes[0]
 
 
