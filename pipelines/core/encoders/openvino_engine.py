@@ -3,6 +3,7 @@
 import os
 import queue
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ SHAPES_KEPT = 64
 """Kernels kept ready by shape: 170 to 200 MiB a process. Unbounded, 670 MiB after 120 shapes, and still growing."""
 VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}
 """Processors with one of these multiply int8 faster than bfloat16."""
+_FIRST = threading.Lock()
+"""A process's first pass is alone: OpenVINO's bindings fill tables then, and two threads that do so wait for each other
+for ever, one with the interpreter's lock and one with the table's."""
 
 
 class OpenVinoEngine:
@@ -39,6 +43,9 @@ class OpenVinoEngine:
         self.size_bytes = (folder / MODEL_FILE).with_suffix(".bin").stat().st_size
         self._compiled = compiled
         self._idle: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
+        with _FIRST:
+            one = np.ones((1, 1), np.int64)
+            self.forward(one, one, one)
 
     def forward(self, ids: Ids, mask: Ids, types: Ids) -> States:
         """See `Engine.forward`."""

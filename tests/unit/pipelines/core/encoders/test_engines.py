@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +157,26 @@ def test_memory_does_not_grow_with_every_new_shape() -> None:
         [sys.executable, "-c", code], cwd=Path(__file__).parents[5], capture_output=True, text=True, check=True
     )
     assert float(done.stdout) < 60
+
+
+def test_the_first_passes_of_engines_are_alone(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.core.encoders.openvino_engine import OpenVinoEngine
+
+    Encoder(settings(bert, tmp_path)).warm_up()  # converts
+    under_way: list[int] = []
+    seen: list[int] = []
+
+    def forward(self: OpenVinoEngine, ids: np.ndarray, mask: np.ndarray, types: np.ndarray) -> np.ndarray:
+        under_way.append(1)
+        seen.append(len(under_way))
+        time.sleep(0.05)
+        under_way.pop()
+        return np.zeros((*ids.shape, self.dim), np.float32)
+
+    monkeypatch.setattr(OpenVinoEngine, "forward", forward)
+    threads = [threading.Thread(target=lambda: Encoder(settings(bert, tmp_path)).dim) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [1, 1, 1]
