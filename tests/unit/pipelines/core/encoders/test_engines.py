@@ -162,19 +162,21 @@ def test_memory_does_not_grow_with_every_new_shape() -> None:
 def test_the_first_passes_of_engines_are_alone(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines.core.encoders.openvino_engine import OpenVinoEngine
 
-    Encoder(settings(bert, tmp_path)).warm_up()  # converts
+    encoders = [Encoder(settings(bert, tmp_path / str(number))) for number in range(3)]
+    for each in encoders:
+        Encoder(each._settings).warm_up()  # converts
     under_way: list[int] = []
     seen: list[int] = []
 
     def forward(self: OpenVinoEngine, ids: np.ndarray, mask: np.ndarray, types: np.ndarray) -> np.ndarray:
         under_way.append(1)
         seen.append(len(under_way))
-        time.sleep(0.05)
+        time.sleep(0.5)
         under_way.pop()
         return np.zeros((*ids.shape, self.dim), np.float32)
 
     monkeypatch.setattr(OpenVinoEngine, "forward", forward)
-    threads = [threading.Thread(target=lambda: Encoder(settings(bert, tmp_path)).dim) for _ in range(3)]
+    threads = [threading.Thread(target=lambda each=each: each.how) for each in encoders]
     for thread in threads:
         thread.start()
     for thread in threads:
