@@ -50,9 +50,12 @@ def fit_evidence(
 ) -> Evidence:
     """Keeps the best sentences of the best passages until the budget is full; never nothing where there was something.
 
+    A score that is too low counts only once there are `prune.min_tokens`: of a broad question no sentence is sure to
+    help, and a writer needs more than a few of them. What scored 0 was not read, or not chosen, and is never kept.
+
     Args:
-        relative: Sentences below this share of the best score are left out.
-        least: Sentences below this score are left out instead, except the best one.
+        relative: Sentences below this share of the best score are too low.
+        least: Sentences below this score are too low instead, except the best one.
         hits: All hits, where `candidates` are not all of them.
     """
     hits = hits or [candidate.hit for candidate in candidates]
@@ -71,9 +74,8 @@ def fit_evidence(
         passage = ranked[rank].hit.passage
         text = passage.quote(passage.sentences[index])
         tokens = estimate_tokens(text) + (0 if rank in kept else estimate_tokens(passage.context))
-        if reason := _reason(
-            score < floor, fold(text) in seen, rank not in kept and len(kept) >= settings.max_passages
-        ):
+        weak = score < floor and (score == 0.0 or settings.budget_tokens - budget >= settings.min_tokens)
+        if reason := _reason(weak, fold(text) in seen, rank not in kept and len(kept) >= settings.max_passages):
             fates[passage.id] = reason
         elif tokens > budget and kept:
             fates[passage.id] = "over the token budget"

@@ -192,6 +192,11 @@ class PruneSettings(Section):
         description="Passages that the head `evidence` reads: the best by retrieval, words and vectors.",
     )
     budget_tokens: int = Field(1500, ge=50, description="Tokens of evidence handed to synthesis.")
+    min_tokens: int = Field(
+        400,
+        ge=0,
+        description="Tokens of evidence up to which the next best sentences are kept, however low they score.",
+    )
     min_sufficiency: float = Field(
         0.35, ge=0, le=1, description="Estimated probability of an answer below which Strata abstains."
     )

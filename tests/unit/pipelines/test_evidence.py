@@ -16,7 +16,7 @@ OTHER = "Tickets are sold at the northern end."
 def fit(*scored: tuple[Passage, tuple[float, ...]], relative: float = 0.35, **settings: float) -> Evidence:
     found = hits(*(each for each, _ in scored))
     candidates = [ScoredHit(hit, scores) for hit, (_, scores) in zip(found, scored, strict=True)]
-    return fit_evidence(candidates, PruneSettings(**settings), 0.9, relative=relative)
+    return fit_evidence(candidates, PruneSettings.model_validate({"min_tokens": 0} | settings), 0.9, relative=relative)
 
 
 def kept(evidence: Evidence) -> list[tuple[int, ...]]:
@@ -46,6 +46,15 @@ def test_the_first_sentence_of_a_passage_has_nothing_before_it() -> None:
 
 def test_a_neighbour_of_a_neighbour_does_not_come() -> None:
     assert kept(fit((passage(BRIDGE, "It is tall.", BACK), (0.1, 0.1, 0.9)))) == [(1, 2)]
+
+
+def test_sentences_that_score_low_are_kept_until_there_is_enough() -> None:
+    sentences = [f"Pier {number} of the viaduct stands in the valley of the Tarn." for number in range(9)]
+    scores = (0.9, *(0.1 - number / 1000 for number in range(7)), 0.0)
+    tokens = estimate_tokens(sentences[0])
+    assert kept(fit((passage(*sentences), scores))) == [(0,)]
+    assert kept(fit((passage(*sentences), scores), min_tokens=3 * tokens)) == [(0, 1, 2)]
+    assert kept(fit((passage(*sentences), scores), min_tokens=1000)) == [tuple(range(8))]  # 0 is: not read, not chosen
 
 
 def test_a_neighbour_beyond_the_budget_or_said_elsewhere_stays_away() -> None:

@@ -142,7 +142,7 @@ SETTINGS = EncoderSettings(engine="torch", precision="float32")
 
 @pytest.fixture(scope="module")
 def pruner() -> EncoderPruner:
-    return EncoderPruner(Encoder(SETTINGS), PruneSettings(), Heads(SETTINGS, HeadSettings()))
+    return EncoderPruner(Encoder(SETTINGS), PruneSettings(min_tokens=0), Heads(SETTINGS, HeadSettings()))
 
 
 CASES = (

@@ -2,10 +2,10 @@
 
 import gzip
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -18,7 +18,12 @@ from services.runtime import Runtime
 
 SPLIT = "dev"
 Files = Mapping[str, Sequence[Mapping[str, Any]]]
-MakeContext = Callable[[str, Files], Context]
+
+
+class MakeContext(Protocol):
+    """Opens a set of these files with these settings."""
+
+    def __call__(self, name: str, files: Files, **fields: object) -> Context: ...
 
 
 class _Unheard:
@@ -42,13 +47,13 @@ def make_context(tmp_path: Path, encoder: Encoder) -> Iterator[MakeContext]:
     """Writes the files of a set, named by their path in it without ending, and opens the set."""
     runtimes: list[Runtime] = []
 
-    def make(name: str, files: Files) -> Context:
+    def make(name: str, files: Files, **fields: object) -> Context:
         for file, rows in files.items():
             path = tmp_path / name / f"{file}.jsonl.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
         evaluated = load(name, tmp_path, SPLIT)
-        settings = Settings(data_dir=tmp_path / "data")
+        settings = Settings.model_validate({"data_dir": tmp_path / "data", **fields})
         if evaluated.adapter.corpus:
             settings = corpus_settings(settings, evaluated, tmp_path / "work")
         runtime = Runtime(settings)

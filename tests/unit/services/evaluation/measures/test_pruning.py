@@ -39,7 +39,7 @@ def test_what_does_not_fit_ends_the_list() -> None:
 
 
 async def test_the_curve_of_a_question_with_one_gold_sentence(make_context: MakeContext) -> None:
-    result = await measure_pruning(make_context("multihop_wiki", SET))
+    result = await measure_pruning(make_context("multihop_wiki", SET, prune={"min_tokens": 0}))
     # 43 words, of which the gold sentence is 7 and the first sentences 5 and 6
     curves = {
         system: [result.figure(system, at_share(share)).value for share in (0.1, 0.2, 0.3, 0.5)]
