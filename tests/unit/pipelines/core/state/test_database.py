@@ -2,6 +2,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from importlib.util import find_spec
 from pathlib import Path
@@ -177,3 +179,16 @@ def test_a_database_survives_a_fork(path: Path) -> None:
         "os._exit(0) if child == 0 else sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True, cwd=Path.cwd())
+
+
+def test_a_new_file_that_another_process_writes_to_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(Database, sqlite_url(path))
+        time.sleep(0.3)
+        assert not opened.done()
+        other.execute("COMMIT")
+        opened.result(timeout=30).close()
+    other.close()
