@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,9 @@ import pytest
 from tests.support.model_stub import ModelStub
 
 pytest_plugins = ["tests.support.servers", "tests.support.qdrant_server", "tests.support.leftovers"]
+
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # children of a shell's background job would ignore Ctrl-C
 
 
 class NetworkBlockedError(ConnectionError):

@@ -147,7 +147,6 @@ def interrupted(tmp_path: Path, sent: signal.Signals) -> tuple[Path, int, str]:
         lines = [f"Hangar {number} holds aeroplane {part}; only its owner may move it." for part in range(100)]
         (documents / f"{number}.md").write_text("\n\n".join(lines))
     full = command(data, "ingest", str(documents))
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
     process = subprocess.Popen(full, cwd=ROOT, env=os.environ | SMALL_BATCHES, stderr=subprocess.PIPE, text=True)
     until(lambda: (data / "state.sqlite").exists() and counts(data).get("indexed", 0) > 0)
     process.send_signal(sent)
