@@ -73,6 +73,7 @@ def figures(result: dict[str, Any], task: str) -> dict[tuple[str, str], dict[str
 def test_a_set_is_measured_from_its_corpus_to_a_result_with_provenance(data: Path, tmp_path: Path) -> None:
     arguments = ("nq_gold", "--data", str(data), "--split", SPLIT, "--json", "result.json")
     reports = ("--html", "page.html", "--markdown", "table.md")
+    (tmp_path / "strata.yaml").write_text("prune: {min_tokens: 0}\n")  # all five documents have less than the default
     run = strata(*arguments, *reports, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     for words in ("strata", "BM25 alone", "dense alone", "RRF equal weights", "R@5", "nDCG@5", "wrongly abstained"):
