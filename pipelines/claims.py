@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,13 +39,14 @@ def claim_features(
         texts: Which text each source is of; without them all are of one.
     """
     stated = terms(claim)
-    shared = [stated & terms(source) for source in sources]
+    held = [terms(source) for source in sources]
+    shared = [stated & each for each in held]
     page = len(sources) >= PAGE
     return np.array(
         [
             _nearness(cosines, texts),
             numbers_agree(claim, " ".join(sources)),
-            min(len(_missing_names(claim, sources, contexts)), MOST_NAMES),
+            min(len(_missing_names(claim, [*held, *map(terms, dict.fromkeys(contexts))])), MOST_NAMES),
             0.0 if page else np.log1p(len(stated)),
             page,
             _together(shared) / max(1, len(stated)) if page else 0.0,
@@ -64,11 +64,11 @@ def _nearness(cosines: Row, texts: Sequence[int]) -> float:
     return float(np.sort(np.maximum(cosines[own], 0))[::-1][:NEAR].mean())
 
 
-def _missing_names(claim: str, sources: Sequence[str], contexts: Sequence[str]) -> list[str]:
-    """Capitalised words of a claim, less its first, that no source has."""
-    held: frozenset[str] = frozenset().union(*map(terms, chain(sources, dict.fromkeys(contexts))))
+def _missing_names(claim: str, held: Sequence[frozenset[str]]) -> list[str]:
+    """Capitalised words of a claim, less its first, that do not stand in the terms held."""
+    known: frozenset[str] = frozenset().union(*held)
     names = [word for word in _WORD.findall(claim)[1:] if word[0].isupper()]
-    return [name for name in names if not terms(name) <= held]
+    return [name for name in names if not terms(name) <= known]
 
 
 def _together(shared: Sequence[frozenset[str]]) -> int:
