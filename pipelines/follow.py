@@ -21,6 +21,7 @@ from pipelines.core.tasks import Runner
 from pipelines.core.text import fold, terms
 from pipelines.core.types import Evidence, Hit, Question, StageReceipt
 from pipelines.prune import prune_hits
+from pipelines.reading import bare_title
 
 MOST_NAMES = 12
 """Names that one search looks for."""
@@ -32,12 +33,11 @@ MIN_NAME_CHARS = 4
 """Shorter titles are named by chance."""
 
 _NAME = re.compile(r"[A-ZÀ-ÖØ-Þ0-9][\w'’.-]+(?:(?: (?:of|the|de|and|for|in))* [A-ZÀ-ÖØ-Þ0-9][\w'’.-]+)*")
-_NOTE = re.compile(r"\s*\([^)]*\)$")
 
 
 def title_key(title: str) -> str:
     """What titles are compared by: not by case, nor by a leading article, nor by what tells namesakes apart."""
-    words = fold(_NOTE.sub("", title)).split()
+    words = fold(bare_title(title)).split()
     return " ".join(words[1:] if len(words) > 1 and not terms(words[0]) else words)
 
 

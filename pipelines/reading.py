@@ -105,8 +105,9 @@ def sentence_features(
     rows = []
     asked = terms(question)
     for at, hit in enumerate(hits):
-        titled = float(_names(question, _title(hit)))
-        link = linked[at] * _left_unsaid(asked, _title(hit)) if linked is not None else 0.0
+        title = bare_title(hit.passage.title)
+        titled = float(_names(question, title))
+        link = linked[at] * _left_unsaid(asked, title) if linked is not None else 0.0
         for index in range(len(hit.passage.sentences)):
             first = float(index == 0)
             rows.append((1.0, logits.sentences[at][index], logits.passages[at], words[at][index], first, titled, link))
@@ -141,7 +142,7 @@ def retrieval_shares(hits: Sequence[Hit]) -> list[float]:
 def links(hits: Sequence[Hit], probabilities: Sequence[Matrix]) -> list[float]:
     """For each hit the highest probability of a sentence of another document that names its title."""
     best = [0.0] * len(hits)
-    titles = [_title(hit) for hit in hits]
+    titles = [bare_title(hit.passage.title) for hit in hits]
     for hit, each in zip(hits, probabilities, strict=True):
         for sentence, probability in zip(hit.passage.sentences, each.tolist(), strict=True):
             text = hit.passage.quote(sentence)
@@ -152,9 +153,9 @@ def links(hits: Sequence[Hit], probabilities: Sequence[Matrix]) -> list[float]:
     return best
 
 
-def _title(hit: Hit) -> str:
+def bare_title(title: str) -> str:
     """Without what tells it from others of the same name: `Empire (2002 film)`."""
-    return _NOTE.sub("", hit.passage.title)
+    return _NOTE.sub("", title)
 
 
 def _left_unsaid(asked: Set[str], title: str) -> float:
