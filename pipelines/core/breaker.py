@@ -1,6 +1,5 @@
 """A circuit breaker: a dependency that keeps failing is left alone for a while, so that callers hear of it at once."""
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +7,7 @@ from contextlib import contextmanager
 from weakref import WeakSet
 
 from pipelines.core.errors import StrataError
+from pipelines.core.jitter import jitter
 
 FAILURES = 5
 """Failures in a row that open the circuit."""
@@ -97,7 +97,7 @@ class Breaker:
             self._probing_until = 0.0
             if retry_after_s is None and not self._pauses and self._in_a_row < self._failures:
                 return
-            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self._pauses) * random.uniform(0.8, 1.2)  # noqa: S311
+            pause_s = jitter(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self._pauses), 0.8, 1.2)
             self._pauses += 1
             self._closed_at = now + (pause_s if retry_after_s is None else retry_after_s)
 

@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import os
-import random
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from pydantic import SecretStr
 
 from pipelines.core.breaker import Breaker
 from pipelines.core.errors import BlobsUnavailableError, ConfigurationError, StrataError
+from pipelines.core.jitter import jitter
 
 PART_BYTES = 8 * 1024 * 1024
 """Of a large upload; two of them are in memory at a time. A call may take `timeout_s` for each part it moves."""
@@ -111,9 +111,7 @@ class RemoteFiles:
                 with self._breaker.calling(BlobsUnavailableError):
                     return self._try(method, until - time.monotonic(), *args, **kwargs)
             except BlobsUnavailableError as error:
-                pause_s = random.uniform(0.5, 1.0) * min(  # noqa: S311  # jitter, no secret
-                    LONGEST_PAUSE_S, FIRST_PAUSE_S * 4 ** (TRIES - 1 - tries_left)
-                )
+                pause_s = jitter(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 4 ** (TRIES - 1 - tries_left)), 0.5, 1.0)
                 refused = error.retry_after_s is not None  # by the breaker: nothing was sent
                 if refused or not tries_left or time.monotonic() + pause_s >= until:
                     raise

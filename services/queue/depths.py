@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import random
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from pipelines.core.errors import OverloadedError
+from pipelines.core.jitter import jitter
 from pipelines.core.settings import QueueSettings, Role
 from services.queue.connection import connect, failures
 from services.queue.names import SENT_AT, STAGE_ROLES, queue_name, worker_channel
@@ -66,7 +66,7 @@ class Depths:
         """Looks again and again until it is cancelled."""
         while True:
             self.current = await self.look()
-            await asyncio.sleep(EVERY_S * random.uniform(0.8, 1.2))  # noqa: S311
+            await asyncio.sleep(jitter(EVERY_S, 0.8, 1.2))
 
     async def look(self) -> Mapping[Role, Depth]:
         """The depths now; empty where the broker does not answer."""

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pipelines.core.errors import QueueUnavailableError
+from pipelines.core.jitter import jitter
 from pipelines.core.settings import QueueSettings
 from services.queue.connection import connect, failures
 from services.queue.names import reply_key
@@ -69,7 +69,7 @@ class Replies:
                 self.reachable = False
                 if time.monotonic() - heard_at > self._settings.timeout_s:
                     self._give_up()
-                await asyncio.sleep(PAUSE_S * random.uniform(0.5, 1.5))  # noqa: S311
+                await asyncio.sleep(jitter(PAUSE_S))
                 continue
             heard_at = time.monotonic()
             if found:

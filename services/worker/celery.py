@@ -2,7 +2,6 @@
 
 import math
 import os
-import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from celery.worker import WorkController
 from celery.worker import state as celery_state
 from celery.worker.consumer import Consumer
 
+from pipelines.core.jitter import jitter
 from services.worker.broken import drop_broken_messages
 
 BEAT_S = 1.0
@@ -92,7 +92,7 @@ class PatientConsumer(Consumer):  # type: ignore[misc]  # see above
         drop_broken_messages(conn)
         conn.ensure_connection(
             max_retries=None,
-            interval_start=SHORTEST_PAUSE_S * random.uniform(0.5, 1.5),  # noqa: S311
+            interval_start=jitter(SHORTEST_PAUSE_S),
             interval_step=SHORTEST_PAUSE_S,
             interval_max=LONGEST_PAUSE_S,
             callback=turning,

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import logging
-import random
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeVar
 
 from pipelines.core.errors import StrataError
+from pipelines.core.jitter import jitter
 from pipelines.core.settings import QueueSettings, Role
 from pipelines.core.tasks import CiteTask, PlanTask, PruneTask, Runner, Task
 from pipelines.core.tracing import from_headers, span
@@ -80,7 +80,7 @@ class Stages:
                         unanswered = 0
                         if heard["type"] == "message":
                             self._stop(heard["data"].decode(errors="replace"))
-            await asyncio.sleep(PAUSE_S * random.uniform(0.5, 1.5))  # noqa: S311
+            await asyncio.sleep(jitter(PAUSE_S))
 
     async def aclose(self) -> None:
         """Closes the connections."""
@@ -134,7 +134,7 @@ class Stages:
                 if number == REPLY_TRIES:  # whoever asked has sent it again, or done it otherwise
                     logger.warning("a result could not be sent: the broker does not answer (%s)", type(error).__name__)
                     return
-                await asyncio.sleep(PAUSE_S * random.uniform(0.5, 1.5))  # noqa: S311
+                await asyncio.sleep(jitter(PAUSE_S))
             else:
                 return
 

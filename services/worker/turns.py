@@ -1,12 +1,12 @@
 """Turns at what the state database holds: one thread a role, woken by messages and by its own looks."""
 
 import logging
-import random
 import threading
 import traceback
 from collections.abc import Callable
 
 from pipelines.core.errors import StrataError
+from pipelines.core.jitter import jitter
 from pipelines.core.settings import Role
 from services.work import Work
 
@@ -110,7 +110,7 @@ class Turns:
             if self.failing and self.stop.wait(min(LEAST_PAUSE_S, pause_s)):
                 return
             with self._state:
-                self._state.wait_for(self._is_due, pause_s * random.uniform(0.8, 1.2))  # noqa: S311
+                self._state.wait_for(self._is_due, jitter(pause_s, 0.8, 1.2))
 
     def _is_due(self) -> bool:
         return self._asked > self._served or self.stop.is_set()

@@ -1,7 +1,6 @@
 """Trying again, trying the declared fallbacks, and accounting for every try."""
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
@@ -16,6 +15,7 @@ from pipelines.core.errors import (
     ModelRejectedError,
     ModelUnavailableError,
 )
+from pipelines.core.jitter import jitter
 from pipelines.core.models.call import PATIENCE_S, Call
 from pipelines.core.models.client import Client
 from pipelines.core.models.values import Allowance, Failure, Observe, Tokens, unobserved
@@ -134,9 +134,9 @@ class Attempts:
         """Waits before a retry; false when another entry is quicker, or the deadline leaves too little time."""
         if self._breakers[entry.model_name].open_for_s and (not failure.calls or entry is not self._chain[-1]):
             return False
-        wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)  # noqa: S311  # jitter
+        wait_s = jitter(min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (attempt - 1)), 0.5, 1.0)
         if failure.retry_after_s is not None:
-            wait_s = failure.retry_after_s + random.uniform(0.0, _SPREAD_S)  # noqa: S311  # jitter
+            wait_s = failure.retry_after_s + jitter(_SPREAD_S, 0.0, 1.0)
         if wait_s >= self._deadline.remaining():
             return False
         await asyncio.sleep(wait_s)

@@ -1,0 +1,12 @@
+"""Waits that differ, so that processes which failed together do not all try again at the same moment."""
+
+from random import SystemRandom
+
+_random = (
+    SystemRandom()
+)  # no state that forked processes share, and none that a seed elsewhere sets or a wait here moves
+
+
+def jitter(wait_s: float, low: float = 0.5, high: float = 1.5) -> float:
+    """Returns the wait, in seconds, times a number drawn evenly from `low` to `high`."""
+    return wait_s * _random.uniform(low, high)
