@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.core.settings import ROLES
+from pipelines.core.roles import ROLES
 from services.cli import context
 
 

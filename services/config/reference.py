@@ -14,7 +14,7 @@ from services.config.schema import ConfigPath, describe_type, description, dotte
 HEAD = """\
 # Configuration
 
-<!-- Written by `python -m services.config.reference`. Edit the descriptions in pipelines/core/settings.py instead. -->
+<!-- Written by `python -m services.config.reference`. Edit the descriptions in pipelines/core/settings/ instead. -->
 
 Strata needs no configuration: without any, it answers from quotes with the models in its own process, and nothing
 leaves the machine. What you set comes from one YAML file and from the environment.
