@@ -326,7 +326,7 @@ class Runtime:
         return Asking(
             self.settings,
             pipeline=self._ready_pipeline,
-            ledger=lambda: self.ledger,
+            receipts=lambda: self.ledger.receipts,
             stages=self.stages,
             metrics=self.metrics,
         )

@@ -10,7 +10,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from pipelines.core.access import Principal
 from pipelines.core.errors import NotFoundError, StateUnavailableError
-from pipelines.core.state import Job, JobItem, Ledger
+from pipelines.core.state import Job, JobItem, Progress
 from services.api import sse
 from services.api.job_schemas import JobItemChanged, JobItemView, JobProgress, JobView
 
@@ -30,8 +30,8 @@ _ID = re.compile(r"([0-9]{1,16})-([0-9]{1,9})")
 class JobEvents:
     """Follows one job for one caller."""
 
-    def __init__(self, ledger: Ledger, caller: Principal, job: Job) -> None:
-        self._ledger, self._caller, self._job = ledger, caller, job
+    def __init__(self, progress: Progress, caller: Principal, job: Job) -> None:
+        self._progress, self._caller, self._job = progress, caller, job
         self._position = (_EVER, -1)
         self._told: dict[int, datetime] = {}
 
@@ -64,7 +64,7 @@ class JobEvents:
                 yield KEEPALIVE_COMMENT
             try:
                 self._job = await asyncio.to_thread(
-                    self._ledger.job, job.id, self._caller.tenant, labels=self._caller.labels
+                    self._progress.job, job.id, self._caller.tenant, labels=self._caller.labels
                 )
             except StateUnavailableError:
                 continue  # it may come back; the comments keep the client waiting
@@ -76,7 +76,7 @@ class JobEvents:
         while True:
             try:
                 changed = await asyncio.to_thread(
-                    self._ledger.changed_items,
+                    self._progress.changed,
                     self._job.id,
                     self._caller.tenant,
                     labels=self._caller.labels,

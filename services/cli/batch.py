@@ -91,7 +91,7 @@ class Batch:
 
     def follow(self, job_id: str) -> None:
         """Takes the documents of a job, which may still grow, for ones of its own."""
-        self._jobs.append(self._runtime.ledger.job(job_id, self._tenant))
+        self._jobs.append(self._runtime.ledger.progress.job(job_id, self._tenant))
 
     def retry_failed(self) -> int:
         """Queues every failed document again; returns how many."""
@@ -113,7 +113,7 @@ class Batch:
             waits = Waits(quiet=self._quiet)
             while self.waiting():  # a try that failed waits before the next; another process may hold some
                 for job in self._jobs[-1:]:
-                    waits.tell(self._runtime.ledger.job(job.id, self._tenant))
+                    waits.tell(self._runtime.ledger.progress.job(job.id, self._tenant))
                 time.sleep(POLL_S)
                 self._runtime.ingestion.work(lambda item, outcome: self._observe(item, outcome, shown))
         self._runtime.sweeper.sweep(threading.Event())
@@ -174,6 +174,6 @@ class Batch:
     def _items(self) -> Iterator[JobItem]:
         for job in self._jobs:
             after = -1
-            while items := self._runtime.ledger.job_items(job.id, self._tenant, after=after):
+            while items := self._runtime.ledger.progress.items(job.id, self._tenant, after=after):
                 yield from items
                 after = items[-1].ordinal

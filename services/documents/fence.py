@@ -51,7 +51,7 @@ class Fence:
             pass
         if standing is Standing.RETIRED or self._store().build != build:
             raise IndexUnavailableError("A reindex has replaced the index; documents are prepared for the new one.")
-        return self._ledger.extend(items, self._lease_s) if standing is Standing.LIVE else frozenset()
+        return self._ledger.leases.extend(items, self._lease_s) if standing is Standing.LIVE else frozenset()
 
     def _standing(self, build: str) -> Standing:
         return self._ledger.reindexes.standing(build)

@@ -118,7 +118,7 @@ class Ingestion:
         self.delete_marked()
         stop = stop or threading.Event()
         build = ""
-        shift = Shift(self._ledger, stop, self._settings.ingest.lease_s, self._owed)
+        shift = Shift(self._ledger.leases, stop, self._settings.ingest.lease_s, self._owed)
         ended = 0
 
         def end(outcome: Outcome) -> None:
@@ -128,7 +128,7 @@ class Ingestion:
             if item is None:
                 return  # its lease was lost and taken again by this worker: the other try has ended it
             if isinstance(outcome, Indexed):
-                recorded = self._ledger.finish(
+                recorded = self._ledger.leases.finish(
                     item, passages=outcome.passages, title=outcome.title, text_key=outcome.text_key, build=build
                 )
                 self._drop(item.replaces if recorded else (outcome.text_key,) if self._deleted(item) else ())
@@ -137,7 +137,7 @@ class Ingestion:
             elif stop.is_set():
                 # A stopping process closes what documents are read with, which looks like a fault of theirs.
                 shift.end(item.document_id)
-                self._ledger.release(item)
+                self._ledger.leases.release(item)
                 return
             else:
                 self._failed(item, outcome.error)
@@ -151,7 +151,7 @@ class Ingestion:
             for item in items:
                 if item.token not in tokens:
                     shift.end(item.document_id)
-                    self._ledger.release(item)
+                    self._ledger.leases.release(item)
                     self._drop((TEXTS + text_name(item.document_id, item.fingerprint),) if self._deleted(item) else ())
             return frozenset(item.document_id for item in items if item.token in tokens)
 
@@ -186,7 +186,7 @@ class Ingestion:
             observer(item, failure)
 
     def _failed(self, item: WorkItem, error: StrataError) -> None:
-        self._watch.failed(item, error, again=self._ledger.fail(item, error))
+        self._watch.failed(item, error, again=self._ledger.leases.fail(item, error))
 
     def _submissions(
         self,
@@ -216,35 +216,35 @@ class Ingestion:
     def turn(self, stop: threading.Event) -> bool:
         """One turn; see `services.work.Work`. Raises as `work` does."""
         self.work(stop=stop)
-        return self._ledger.next_due_s() is not None
+        return self._ledger.leases.next_due_s() is not None
 
     def delete_marked(self) -> int:
         """Removes documents that are marked for deletion and held by nobody; returns how many."""
         deleted = 0
-        while deletions := self._ledger.claim_deletions(CLAIM, owner_id(), self._settings.ingest.lease_s):
+        while deletions := self._ledger.leases.claim_deletions(CLAIM, owner_id(), self._settings.ingest.lease_s):
             left = list(deletions)
             try:
                 while left:
                     build = self._fence.build()
                     self._store().delete(left[0].document_id)
-                    purged, done = self._ledger.purge(left[0], build=build), left.pop(0)
+                    purged, done = self._ledger.leases.purge(left[0], build=build), left.pop(0)
                     if purged:
                         deleted += 1
                         self._drop(done.keys)
             finally:
                 for deletion in left:  # the index is away: whoever finds it back takes them
                     with suppress(StateUnavailableError):
-                        self._ledger.release_deletion(deletion)
+                        self._ledger.leases.release_deletion(deletion)
         return deleted
 
     def _recover(self) -> None:
         """Once a process, when there is work: frees what a killed process held."""
         with self._recovering:
-            if self._recovered or not (self._ledger.queued() or self._ledger.running()):
+            if self._recovered or not (self._ledger.queued() or self._ledger.leases.running()):
                 return
             self._store()
             if self._settings.index.mode == "embedded":
-                self._ledger.reclaim(everyone=True)  # the index's lock is ours, so nobody else is at work
+                self._ledger.leases.reclaim(everyone=True)  # the index's lock is ours, so nobody else is at work
             self._recovered = True
 
     def _deleted(self, item: WorkItem) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from pipelines.core.errors import StateUnavailableError, StrataError
-from pipelines.core.state import Ledger, WorkItem, owner_id
+from pipelines.core.state import Leases, WorkItem, owner_id
 
 CLAIM = 16
 
@@ -19,8 +19,8 @@ class Shift:
             documents would wait for the end of their leases, with a worker beside them that lives.
     """
 
-    def __init__(self, ledger: Ledger, stop: threading.Event, lease_s: float, owed: list[WorkItem]) -> None:
-        self._ledger, self._stop, self._lease_s, self._owed = ledger, stop, lease_s, owed
+    def __init__(self, leases: Leases, stop: threading.Event, lease_s: float, owed: list[WorkItem]) -> None:
+        self._leases, self._stop, self._lease_s, self._owed = leases, stop, lease_s, owed
         self._owner = owner_id()
         self._lock = threading.Lock()
         self._waiting: list[WorkItem] = []
@@ -37,14 +37,14 @@ class Shift:
         while not alone and not self._stop.is_set() and (item := self._next(only_new=begun)):
             if item.token in self._unwanted:
                 self.end(item.document_id)
-                self._ledger.release(item)
+                self._leases.release(item)
             else:
                 begun, alone = True, item.attempt > 1
                 yield item
 
     def _next(self, *, only_new: bool) -> WorkItem | None:
         if not self._waiting:
-            claimed = self._ledger.claim(CLAIM, self._owner, self._lease_s, holding=bool(self._held))
+            claimed = self._leases.claim(CLAIM, self._owner, self._lease_s, holding=bool(self._held))
             with self._lock:
                 self._waiting = claimed
         with self._lock:
@@ -89,14 +89,14 @@ class Shift:
 
     def _give_back(self) -> None:
         while self._owed:
-            self._ledger.release(self._owed[-1])
+            self._leases.release(self._owed[-1])
             self._owed.pop()
 
     def _prolong(self, stop: threading.Event) -> None:
         while not stop.wait(self._lease_s / 3):
             items = self._all()
             try:
-                wanted = self._ledger.extend(items, self._lease_s)
+                wanted = self._leases.extend(items, self._lease_s)
             except StrataError:
                 continue  # the next round tries again; two may fail before a lease ends
             self._unwanted |= {item.token for item in items} - wanted

@@ -109,5 +109,5 @@ class Sweeper:
 def unneeded(ledger: Ledger, keys: Sequence[str]) -> list[str]:
     """Those of the keys that nothing needs, and no worker is about to."""
     # First who is at work, then what is needed: a text becomes needed when its document ends.
-    writing = {TEXTS + text_name(*running) for running in ledger.running()}
+    writing = {TEXTS + text_name(*running) for running in ledger.leases.running()}
     return ledger.unreferenced([key for key in keys if key not in writing])

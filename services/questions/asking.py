@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pipelines.core.errors import InvalidRequestError, OverloadedError, RequestTooLargeError, StateUnavailableError
 from pipelines.core.events import Emit, ignore
 from pipelines.core.settings import Settings
-from pipelines.core.state import Ledger
+from pipelines.core.state import Receipts
 from pipelines.core.tracing import note, span
 from pipelines.core.types import Answer, Question
 from services.questions.recording import trace_of
@@ -30,7 +30,7 @@ class Asking:
 
     Args:
         pipeline: Gives the question path, its models loaded; called in a thread.
-        ledger: Gives where receipts are kept.
+        receipts: Gives where they are kept.
     """
 
     def __init__(
@@ -38,12 +38,12 @@ class Asking:
         settings: Settings,
         *,
         pipeline: "Callable[[], Pipeline]",
-        ledger: Callable[[], Ledger],
+        receipts: Callable[[], Receipts],
         stages: Stages,
         metrics: Metrics,
     ) -> None:
         self._settings, self._stages, self._metrics = settings, stages, metrics
-        self._pipeline, self._ledger = pipeline, ledger
+        self._pipeline, self._receipts = pipeline, receipts
 
     async def ask(self, question: Question, emit: Emit = ignore) -> Answer:
         """Answers a question and keeps its receipt.
@@ -77,7 +77,7 @@ class Asking:
     async def _keep_receipt(self, question: Question, answer: Answer) -> None:
         seen = question.filter
         try:
-            await asyncio.to_thread(self._ledger().record, seen.tenant, answer, labels=seen.labels)
+            await asyncio.to_thread(self._receipts().record, seen.tenant, answer, labels=seen.labels)
         except StateUnavailableError as error:  # the answer is there and may have been paid for
             logger.warning("the receipt of answer %s was not kept: %s", answer.id, error.detail)
 

@@ -9,14 +9,14 @@ from pipelines.core.state import Ledger, owner_id
 def main(address: str, action: str) -> None:
     ledger = Ledger(address)
     if action == "CLAIM":
-        for item in ledger.claim(1, owner_id(), lease_s=3600):
+        for item in ledger.leases.claim(1, owner_id(), lease_s=3600):
             print(item.document_id, flush=True)
         time.sleep(60)
     elif action == "DRAIN":
-        while items := ledger.claim(3, owner_id(), lease_s=60):
+        while items := ledger.leases.claim(3, owner_id(), lease_s=60):
             for item in items:
                 print(item.document_id, flush=True)
-                assert ledger.finish(item, passages=1, title="t", text_key=None)
+                assert ledger.leases.finish(item, passages=1, title="t", text_key=None)
     else:
         print(ledger.counts().oldest_queued_s)
 

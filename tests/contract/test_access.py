@@ -34,8 +34,8 @@ def submission(source: str, *labels: str, version: str = "a", name: str = "file.
 
 def index(ledger: Ledger, *submissions: Submission) -> None:
     ledger.accept(TENANT, submissions)
-    for item in ledger.claim(10, "elsewhere:1:x", lease_s=60):
-        assert ledger.finish(item, passages=1, title="Title", text_key=f"text-{item.fingerprint}")
+    for item in ledger.leases.claim(10, "elsewhere:1:x", lease_s=60):
+        assert ledger.leases.finish(item, passages=1, title="Title", text_key=f"text-{item.fingerprint}")
 
 
 def listed(ledger: Ledger, *labels: str) -> list[str]:
@@ -83,9 +83,9 @@ def test_new_labels_hold_from_when_the_new_version_does(ledger: Ledger) -> None:
     index(ledger, submission("s", "a", name="old.txt"))
     ledger.accept(TENANT, [submission("s", "b", version="b", name="new.txt")])
     assert (listed(ledger, "a"), listed(ledger, "b")) == (["s"], [])
-    (item,) = ledger.claim(1, "elsewhere:1:x", lease_s=60)
+    (item,) = ledger.leases.claim(1, "elsewhere:1:x", lease_s=60)
     assert item.labels == ("b",)
-    ledger.finish(item, passages=1, title="Title", text_key="text")
+    ledger.leases.finish(item, passages=1, title="Title", text_key="text")
     assert (listed(ledger, "a"), listed(ledger, "b")) == ([], ["s"])
 
 
@@ -100,8 +100,8 @@ def test_a_document_that_comes_back_after_its_deletion_has_its_new_labels(ledger
     index(ledger, submission("s", "a", name="old.txt"))
     ledger.delete_document("doc-s", TENANT)
     ledger.accept(TENANT, [submission("s", "b", version="b", name="new.txt")])
-    (deletion,) = ledger.claim_deletions(1, "elsewhere:1:x", lease_s=60)
-    ledger.purge(deletion)
+    (deletion,) = ledger.leases.claim_deletions(1, "elsewhere:1:x", lease_s=60)
+    ledger.leases.purge(deletion)
     assert (listed(ledger, "a"), listed(ledger, "b")) == ([], ["s"])
     assert ledger.document("doc-s", TENANT).name == "new.txt"
 
@@ -110,17 +110,17 @@ def test_jobs_and_receipts_are_for_who_holds_all_labels_of_their_maker(ledger: L
     mine = ledger.accept(TENANT, [submission("s", "a")], labels=("a",))
     every = ledger.accept(TENANT, [submission("t")])
     answer = Answer(id="x", question="q", status=AnswerStatus.ANSWERED, text="t")
-    ledger.record(TENANT, answer, labels=("a", "b"))
-    assert ledger.job(mine.id, TENANT, labels=("a", "b")).id == mine.id
-    assert [job.id for job in ledger.jobs(TENANT, labels=("a",)).items] == [mine.id]
-    assert ledger.receipt("x", TENANT, labels=("a", "b")).answer_id == "x"
+    ledger.receipts.record(TENANT, answer, labels=("a", "b"))
+    assert ledger.progress.job(mine.id, TENANT, labels=("a", "b")).id == mine.id
+    assert [job.id for job in ledger.progress.jobs(TENANT, labels=("a",)).items] == [mine.id]
+    assert ledger.receipts.of("x", TENANT, labels=("a", "b")).answer_id == "x"
     for hidden in (
-        lambda: ledger.job(mine.id, TENANT, labels=("b",)),
-        lambda: ledger.job(every.id, TENANT, labels=("a",)),
-        lambda: ledger.job_items(every.id, TENANT, labels=("a",)),
+        lambda: ledger.progress.job(mine.id, TENANT, labels=("b",)),
+        lambda: ledger.progress.job(every.id, TENANT, labels=("a",)),
+        lambda: ledger.progress.items(every.id, TENANT, labels=("a",)),
         lambda: ledger.cancel(every.id, TENANT, labels=("a",)),
         lambda: ledger.retry_failed(TENANT, every.id, labels=("a",)),
-        lambda: ledger.receipt("x", TENANT, labels=("a",)),
+        lambda: ledger.receipts.of("x", TENANT, labels=("a",)),
     ):
         with pytest.raises(NotFoundError):
             hidden()

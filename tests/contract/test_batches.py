@@ -293,9 +293,9 @@ def test_batches_are_seen_by_their_tenant_and_by_readers_with_their_labels(batch
         for call in (batches.job, batches.results, batches.cancel, batches.retry, batches.delete):
             with pytest.raises(NotFoundError):
                 call(job.id, tenant, labels=labels)
-        assert ledger.jobs(tenant, labels=labels).items == ()
+        assert ledger.progress.jobs(tenant, labels=labels).items == ()
     assert batches.job(job.id, TENANT, labels=("a", "b", "c")).id == job.id
-    assert [each.id for each in ledger.jobs(TENANT, labels=("a", "b", "c")).items] == [job.id]
+    assert [each.id for each in ledger.progress.jobs(TENANT, labels=("a", "b", "c")).items] == [job.id]
     unbound = batches.accept(TENANT, asked("two"))
     with pytest.raises(NotFoundError):
         batches.job(unbound.id, TENANT, labels=("a",))

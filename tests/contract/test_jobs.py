@@ -57,11 +57,11 @@ def submission(number: int = 1, version: str = "a") -> Submission:
 
 
 def claim(ledger: Ledger, limit: int = 10) -> list[WorkItem]:
-    return ledger.claim(limit, "elsewhere:1:x", lease_s=60)
+    return ledger.leases.claim(limit, "elsewhere:1:x", lease_s=60)
 
 
 def finish(ledger: Ledger, item: WorkItem) -> None:
-    assert ledger.finish(item, passages=1, title="t", text_key=None)
+    assert ledger.leases.finish(item, passages=1, title="t", text_key=None)
 
 
 # --- What is waited for ----------------------------------------------------------------------------------------------
@@ -69,39 +69,46 @@ def finish(ledger: Ledger, item: WorkItem) -> None:
 
 def test_queued_work_tells_that_no_worker_takes_it(ledger: Ledger, fleet: Fleet) -> None:
     job = ledger.accept(TENANT, [submission()])
-    (item,) = ledger.job_items(job.id, TENANT)
+    (item,) = ledger.progress.items(job.id, TENANT)
     assert (job.state, item.state, item.status) == (JobState.WAITING, ItemState.WAITING, ItemStatus.QUEUED)
     assert job.detail == item.detail == "No ingest worker is running."
     fleet.beat(["ingest"], worker="elsewhere:1:x")
-    (item,) = ledger.job_items(job.id, TENANT)
-    assert (ledger.job(job.id, TENANT).state, item.state, item.detail) == (JobState.QUEUED, ItemState.QUEUED, None)
+    (item,) = ledger.progress.items(job.id, TENANT)
+    assert (ledger.progress.job(job.id, TENANT).state, item.state, item.detail) == (
+        JobState.QUEUED,
+        ItemState.QUEUED,
+        None,
+    )
     fleet.beat(["ingest"], busy=["ingest"], worker="elsewhere:1:x")
     fleet.beat(["ingest", "sync"], busy=["ingest", "sync"], worker="elsewhere:2:x")
     fleet.beat(["answers"], worker="elsewhere:3:x")
-    assert ledger.job_items(job.id, TENANT)[0].detail == "All 2 ingest workers are busy."
+    assert ledger.progress.items(job.id, TENANT)[0].detail == "All 2 ingest workers are busy."
     claim(ledger)
-    assert (ledger.job(job.id, TENANT).state, ledger.job_items(job.id, TENANT)[0].state) == ("running", "running")
+    assert (ledger.progress.job(job.id, TENANT).state, ledger.progress.items(job.id, TENANT)[0].state) == (
+        "running",
+        "running",
+    )
 
 
 def test_a_retry_tells_why_and_when(ledger: Ledger, fleet: Fleet, clock: Clock) -> None:
     fleet.beat(["ingest"], worker="elsewhere:1:x")
     job = ledger.accept(TENANT, [submission(1), submission(2)])
     first, second = claim(ledger)
-    ledger.fail(first, IndexUnavailableError("The index is away."))
-    shown, other = ledger.job_items(job.id, TENANT)
+    ledger.leases.fail(first, IndexUnavailableError("The index is away."))
+    shown, other = ledger.progress.items(job.id, TENANT)
     assert (shown.state, shown.detail, other.state) == (ItemState.RETRYING, "The index is away.", ItemState.RUNNING)
     assert shown.next_try_at is not None
     assert shown.next_try_at > clock.now
-    running = ledger.job(job.id, TENANT)
+    running = ledger.progress.job(job.id, TENANT)
     assert (running.state, running.retrying, running.next_try_at) == (JobState.RUNNING, 1, shown.next_try_at)
     finish(ledger, second)
-    assert ledger.job(job.id, TENANT).state is JobState.RETRYING
+    assert ledger.progress.job(job.id, TENANT).state is JobState.RETRYING
     clock.move(40)  # nobody was heard of meanwhile
-    late = ledger.job_items(job.id, TENANT)[0]
+    late = ledger.progress.items(job.id, TENANT)[0]
     assert late.detail == "The index is away. No ingest worker is running."
     (again,) = claim(ledger)
     finish(ledger, again)
-    done = ledger.job(job.id, TENANT)
+    done = ledger.progress.job(job.id, TENANT)
     assert (done.state, done.detail, done.retrying, done.next_try_at) == (JobState.DONE, None, 0, None)
 
 
@@ -109,7 +116,7 @@ def test_changes_are_told_once_and_in_order(ledger: Ledger) -> None:
     job = ledger.accept(TENANT, [submission(number) for number in range(4)])
 
     def changed(since: tuple[datetime, int], limit: int = 10) -> list[tuple[int, str]]:
-        items = ledger.changed_items(job.id, TENANT, since=since, limit=limit)
+        items = ledger.progress.changed(job.id, TENANT, since=since, limit=limit)
         seen.extend((item.updated_at, item.ordinal) for item in items)
         return [(item.ordinal, item.status) for item in items]
 
@@ -120,12 +127,12 @@ def test_changes_are_told_once_and_in_order(ledger: Ledger) -> None:
     first, second = claim(ledger, 2)
     assert changed(seen[-1]) == [(0, "running"), (1, "running")]
     finish(ledger, second)
-    ledger.fail(first, IndexUnavailableError("away"))
+    ledger.leases.fail(first, IndexUnavailableError("away"))
     assert changed(seen[-1]) == [(1, "indexed"), (0, "queued")]
     ledger.cancel(job.id, TENANT)
     assert sorted(changed(seen[-1])) == [(0, "cancelled"), (2, "cancelled"), (3, "cancelled")]
     with pytest.raises(NotFoundError):
-        ledger.changed_items(job.id, "other", since=EVER)
+        ledger.progress.changed(job.id, "other", since=EVER)
 
 
 # --- Made once -------------------------------------------------------------------------------------------------------
@@ -166,7 +173,7 @@ def test_a_key_used_by_many_at_once_makes_one_job(address: str) -> None:
         jobs = list(pool.map(accept, range(6)))
     assert len({job_id for job_id, _ in jobs}) == 1
     assert sorted(replayed for _, replayed in jobs) == [False] + [True] * 5
-    assert len(ledger.jobs(TENANT).items) == 1
+    assert len(ledger.progress.jobs(TENANT).items) == 1
     database.close()
 
 
@@ -185,10 +192,10 @@ def test_a_job_grows_part_by_part(ledger: Ledger) -> None:
     ledger.accept(TENANT, [submission(1), submission(2)], job_id=job.id)
     grown = ledger.accept(TENANT, [submission(3)], job_id=job.id)
     assert (grown.id, grown.total, grown.status, grown.finished_at) == (job.id, 3, JobStatus.QUEUED, None)
-    assert [item.ordinal for item in ledger.job_items(job.id, TENANT)] == [0, 1, 2]
+    assert [item.ordinal for item in ledger.progress.items(job.id, TENANT)] == [0, 1, 2]
     for item in claim(ledger):
         finish(ledger, item)
-    assert ledger.job(job.id, TENANT).status is JobStatus.DONE
+    assert ledger.progress.job(job.id, TENANT).status is JobStatus.DONE
     with pytest.raises(InvalidRequestError):
         ledger.accept(TENANT, [], job_id=job.id)
     with pytest.raises(NotFoundError):
@@ -201,13 +208,13 @@ def test_a_job_whose_source_is_listed_is_not_finished(ledger: Ledger, database: 
         source = SourceRow(id="s", tenant=TENANT, url="file:///x", url_sha256="0", metadata_={}, status="running")
         source.job_id, source.queued_at, source.created_at = job.id, clock(), clock()
         session.add(source)
-    listed = ledger.job(job.id, TENANT)
+    listed = ledger.progress.job(job.id, TENANT)
     assert (listed.status, listed.finished, listed.finished_at) == (JobStatus.RUNNING, False, None)
     with database.write() as session:
         found = session.get(SourceRow, "s")
         assert found is not None
         found.status = "synced"
-    assert ledger.job(job.id, TENANT).finished
+    assert ledger.progress.job(job.id, TENANT).finished
 
 
 def test_a_cancelled_job_takes_nothing_more(ledger: Ledger) -> None:
@@ -223,8 +230,8 @@ def test_parts_that_come_at_once_all_count(address: str) -> None:
     job = ledger.start_job(TENANT, "sync")
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda at: ledger.accept(TENANT, [submission(at), submission(at + 9)], job_id=job.id), range(4)))
-    assert ledger.job(job.id, TENANT).total == 8
-    assert [item.ordinal for item in ledger.job_items(job.id, TENANT)] == list(range(8))
+    assert ledger.progress.job(job.id, TENANT).total == 8
+    assert [item.ordinal for item in ledger.progress.items(job.id, TENANT)] == list(range(8))
     database.close()
 
 
@@ -238,11 +245,11 @@ def test_jobs_are_listed_newest_first_page_by_page(ledger: Ledger) -> None:
     seen: list[str] = []
     cursor = None
     for _ in range(3):
-        page = ledger.jobs(TENANT, limit=2, cursor=cursor)
+        page = ledger.progress.jobs(TENANT, limit=2, cursor=cursor)
         seen.extend(job.id for job in page.items)
         cursor = page.next_cursor
     assert (seen, cursor) == ([sync, *reversed(made)], None)
-    assert [job.id for job in ledger.jobs(TENANT, kinds=["sync"]).items] == [sync]
-    assert ledger.jobs(TENANT, kinds=["ingest"], limit=1).items[0].counts[ItemStatus.QUEUED] == 1
+    assert [job.id for job in ledger.progress.jobs(TENANT, kinds=["sync"]).items] == [sync]
+    assert ledger.progress.jobs(TENANT, kinds=["ingest"], limit=1).items[0].counts[ItemStatus.QUEUED] == 1
     with pytest.raises(InvalidRequestError):
-        ledger.jobs(TENANT, cursor="x")
+        ledger.progress.jobs(TENANT, cursor="x")

@@ -58,11 +58,11 @@ def submission(number: int = 1, version: str = "a", **changes: object) -> Submis
 
 
 def claim(ledger: Ledger, limit: int = 10) -> list[WorkItem]:
-    return ledger.claim(limit, "elsewhere:1:x", lease_s=60)
+    return ledger.leases.claim(limit, "elsewhere:1:x", lease_s=60)
 
 
 def finish(ledger: Ledger, item: WorkItem) -> bool:
-    return ledger.finish(item, passages=3, title="Title", text_key=f"text-{item.fingerprint}")
+    return ledger.leases.finish(item, passages=3, title="Title", text_key=f"text-{item.fingerprint}")
 
 
 def index(ledger: Ledger, *submissions: Submission) -> None:
@@ -81,13 +81,13 @@ def test_an_accepted_batch_is_queued_claimed_once_and_ends_indexed(ledger: Ledge
     assert [item.document_id for item in items] == ["doc-1", "doc-2"]
     assert items[0].metadata == {"year": 2024, "tags": ("x", "y")}
     assert claim(ledger) == []
-    assert ledger.job(job.id, TENANT).status is JobStatus.RUNNING
+    assert ledger.progress.job(job.id, TENANT).status is JobStatus.RUNNING
     assert all(finish(ledger, item) for item in items)
     document = ledger.document("doc-1", TENANT)
     assert (document.status, document.version, document.pending_version) == (DocumentStatus.INDEXED, "a-1", None)
     assert (document.passages, document.title, document.text_key) == (3, "Title", "text-a-1")
     assert document.metadata == {"year": 2024, "tags": ("x", "y")}
-    done = ledger.job(job.id, TENANT)
+    done = ledger.progress.job(job.id, TENANT)
     assert done.status is JobStatus.DONE
     assert done.finished_at is not None
 
@@ -107,13 +107,17 @@ def test_the_same_content_joins_the_work_that_is_under_way(ledger: Ledger) -> No
     assert third.counts[ItemStatus.RUNNING] == 1
     assert claim(ledger) == []
     finish(ledger, item)
-    assert [ledger.job(job.id, TENANT).counts[ItemStatus.INDEXED] for job in (first, second, third)] == [1, 2, 1]
+    assert [ledger.progress.job(job.id, TENANT).counts[ItemStatus.INDEXED] for job in (first, second, third)] == [
+        1,
+        2,
+        1,
+    ]
 
 
 def test_the_newest_of_two_queued_versions_wins(ledger: Ledger) -> None:
     old = ledger.accept(TENANT, [submission(version="a")])
     ledger.accept(TENANT, [submission(version="b")])
-    assert ledger.job(old.id, TENANT).counts[ItemStatus.SUPERSEDED] == 1
+    assert ledger.progress.job(old.id, TENANT).counts[ItemStatus.SUPERSEDED] == 1
     assert [item.fingerprint for item in claim(ledger)] == ["b-1"]
 
 
@@ -122,7 +126,7 @@ def test_a_new_version_waits_for_the_worker_that_has_the_old_one(ledger: Ledger)
     (old,) = claim(ledger)
     ledger.accept(TENANT, [submission(version="b")])
     assert claim(ledger) == []
-    assert ledger.extend([old], 60) == frozenset()
+    assert ledger.leases.extend([old], 60) == frozenset()
     assert finish(ledger, old)  # it had published before it learnt of it: what the index shows is recorded
     document = ledger.document("doc-1", TENANT)
     assert (document.status, document.version, document.pending_version) == (DocumentStatus.QUEUED, "a-1", "b-1")
@@ -147,7 +151,7 @@ def test_a_failed_update_keeps_the_version_that_is_shown(ledger: Ledger) -> None
     index(ledger, submission(version="a"))
     ledger.accept(TENANT, [submission(version="b")])
     (item,) = claim(ledger)
-    assert not ledger.fail(item, MalformedDocumentError("The file is damaged."))
+    assert not ledger.leases.fail(item, MalformedDocumentError("The file is damaged."))
     document = ledger.document("doc-1", TENANT)
     assert (document.status, document.version, document.blob_key) == (DocumentStatus.FAILED, "a-1", "blob-1-a")
     assert (document.error_code, document.error_detail) == ("document_malformed", "The file is damaged.")
@@ -181,7 +185,7 @@ def test_a_thousand_documents_are_one_batch(ledger: Ledger) -> None:
     job = ledger.accept(TENANT, [submission(number) for number in range(1000)])
     assert job.counts[ItemStatus.QUEUED] == 1000
     assert ledger.accept(TENANT, [submission(number, "b") for number in range(1000)]).total == 1000
-    assert ledger.job(job.id, TENANT).counts[ItemStatus.SUPERSEDED] == 1000
+    assert ledger.progress.job(job.id, TENANT).counts[ItemStatus.SUPERSEDED] == 1000
 
 
 # --- Failing and retrying --------------------------------------------------------------------------------------------
@@ -192,44 +196,44 @@ def test_an_error_that_may_pass_is_tried_again_later_until_attempts_run_out(ledg
     for attempt in (1, 2):
         (item,) = claim(ledger)
         assert item.attempt == attempt
-        assert ledger.fail(item, IndexUnavailableError("The index is away."))
+        assert ledger.leases.fail(item, IndexUnavailableError("The index is away."))
         assert claim(ledger) == []  # not at once
         clock.move(30)
     (item,) = claim(ledger)
-    assert not ledger.fail(item, IndexUnavailableError("The index is away."))
-    (record,) = ledger.job_items(job.id, TENANT)
+    assert not ledger.leases.fail(item, IndexUnavailableError("The index is away."))
+    (record,) = ledger.progress.items(job.id, TENANT)
     assert (record.status, record.attempts, record.error_code) == (ItemStatus.FAILED, 3, "index_unavailable")
-    assert ledger.job(job.id, TENANT).status is JobStatus.FAILED
+    assert ledger.progress.job(job.id, TENANT).status is JobStatus.FAILED
 
 
 def test_one_failed_document_leaves_the_job_done(ledger: Ledger) -> None:
     job = ledger.accept(TENANT, [submission(1), submission(2)])
     bad, good = claim(ledger)
-    ledger.fail(bad, MalformedDocumentError("damaged"))
+    ledger.leases.fail(bad, MalformedDocumentError("damaged"))
     finish(ledger, good)
-    assert ledger.job(job.id, TENANT).status is JobStatus.DONE
-    assert [item.document_id for item in ledger.job_items(job.id, TENANT, status=ItemStatus.FAILED)] == ["doc-1"]
+    assert ledger.progress.job(job.id, TENANT).status is JobStatus.DONE
+    assert [item.document_id for item in ledger.progress.items(job.id, TENANT, status=ItemStatus.FAILED)] == ["doc-1"]
 
 
 def test_failed_documents_can_be_retried(ledger: Ledger) -> None:
     job = ledger.accept(TENANT, [submission()])
-    ledger.fail(claim(ledger)[0], MalformedDocumentError("damaged"))
+    ledger.leases.fail(claim(ledger)[0], MalformedDocumentError("damaged"))
     assert ledger.retry_failed(TENANT, job.id) == 1
     assert ledger.retry_failed(TENANT, job.id) == 0
     (item,) = claim(ledger)
     assert item.attempt == 1
     finish(ledger, item)
-    assert ledger.job(job.id, TENANT).status is JobStatus.DONE
+    assert ledger.progress.job(job.id, TENANT).status is JobStatus.DONE
 
 
 def test_a_retry_leaves_superseded_failures_alone(ledger: Ledger) -> None:
     job = ledger.accept(TENANT, [submission(version="a")])
-    ledger.fail(claim(ledger)[0], MalformedDocumentError("damaged"))
+    ledger.leases.fail(claim(ledger)[0], MalformedDocumentError("damaged"))
     index(ledger, submission(version="b"))
     assert ledger.retry_failed(TENANT, job.id) == 0
     assert ledger.document("doc-1", TENANT).version == "b-1"
     ledger.accept(TENANT, [submission(version="c")])
-    ledger.fail(claim(ledger)[0], MalformedDocumentError("damaged"))
+    ledger.leases.fail(claim(ledger)[0], MalformedDocumentError("damaged"))
     assert ledger.retry_failed(TENANT, job.id) == 0
     assert ledger.retry_failed(TENANT) == 1
     assert claim(ledger)[0].fingerprint == "c-1"
@@ -237,14 +241,14 @@ def test_a_retry_leaves_superseded_failures_alone(ledger: Ledger) -> None:
 
 def test_submitting_a_failed_document_again_tries_again(ledger: Ledger) -> None:
     ledger.accept(TENANT, [submission()])
-    ledger.fail(claim(ledger)[0], MalformedDocumentError("damaged"))
+    ledger.leases.fail(claim(ledger)[0], MalformedDocumentError("damaged"))
     index(ledger, submission())
     assert ledger.document("doc-1", TENANT).error_code is None
 
 
 def test_a_released_item_is_free_at_once_and_the_try_does_not_count(ledger: Ledger) -> None:
     ledger.accept(TENANT, [submission()])
-    ledger.release(claim(ledger)[0])
+    ledger.leases.release(claim(ledger)[0])
     assert claim(ledger)[0].attempt == 1
 
 
@@ -255,16 +259,16 @@ def test_an_expired_lease_is_taken_over_and_the_late_worker_changes_nothing(ledg
     ledger.accept(TENANT, [submission()])
     (late,) = claim(ledger)
     clock.move(59)
-    assert ledger.extend([late], 60) == {late.token}
+    assert ledger.leases.extend([late], 60) == {late.token}
     clock.move(59)
     assert claim(ledger) == []
     clock.move(2)
     (taken,) = claim(ledger)
     assert taken.attempt == 2
-    assert ledger.extend([late], 60) == frozenset()
+    assert ledger.leases.extend([late], 60) == frozenset()
     assert not finish(ledger, late)
-    assert not ledger.fail(late, MalformedDocumentError("late"))
-    ledger.release(late)
+    assert not ledger.leases.fail(late, MalformedDocumentError("late"))
+    ledger.leases.release(late)
     assert ledger.document("doc-1", TENANT).status is DocumentStatus.RUNNING
     assert finish(ledger, taken)
 
@@ -275,7 +279,7 @@ def test_a_document_that_kills_every_worker_ends_failed(ledger: Ledger, clock: C
         assert len(claim(ledger)) == 1
         clock.move(61)
     assert claim(ledger) == []
-    (item,) = ledger.job_items(job.id, TENANT)
+    (item,) = ledger.progress.items(job.id, TENANT)
     assert (item.status, item.error_code) == (ItemStatus.FAILED, "document_worker_lost")
 
 
@@ -297,24 +301,24 @@ def test_a_document_whose_worker_died_waits_for_a_worker_that_holds_nothing(ledg
     claim(ledger)
     clock.move(61)
     ledger.accept(TENANT, [submission(2)])
-    ledger.reclaim()
-    assert [item.document_id for item in ledger.claim(10, "elsewhere:1:x", 60)] == ["doc-2"]
-    assert ledger.claim(10, "elsewhere:1:x", 60, holding=True) == []
-    assert [item.document_id for item in ledger.claim(10, "elsewhere:1:x", 60)] == ["doc-1"]
+    ledger.leases.reclaim()
+    assert [item.document_id for item in ledger.leases.claim(10, "elsewhere:1:x", 60)] == ["doc-2"]
+    assert ledger.leases.claim(10, "elsewhere:1:x", 60, holding=True) == []
+    assert [item.document_id for item in ledger.leases.claim(10, "elsewhere:1:x", 60)] == ["doc-1"]
 
 
 def test_a_worker_knows_how_long_to_wait_for_the_next_try(ledger: Ledger, clock: Clock) -> None:
-    assert ledger.next_due_s() is None
+    assert ledger.leases.next_due_s() is None
     ledger.accept(TENANT, [submission(1), submission(2)])
-    assert ledger.next_due_s() == 0
+    assert ledger.leases.next_due_s() == 0
     first, second = claim(ledger)
-    assert ledger.next_due_s() is None
-    ledger.fail(first, IndexUnavailableError("The index is away."))
-    due = ledger.next_due_s()
+    assert ledger.leases.next_due_s() is None
+    ledger.leases.fail(first, IndexUnavailableError("The index is away."))
+    due = ledger.leases.next_due_s()
     assert due is not None
     assert due > 0
-    ledger.release(second)
-    assert ledger.next_due_s() == 0
+    ledger.leases.release(second)
+    assert ledger.leases.next_due_s() == 0
     finish(ledger, claim(ledger)[0])
     clock.move(due)
     assert len(claim(ledger)) == 1
@@ -323,16 +327,16 @@ def test_a_worker_knows_how_long_to_wait_for_the_next_try(ledger: Ledger, clock:
 def test_the_lease_of_an_earlier_process_with_this_pid_ends_at_once(ledger: Ledger) -> None:
     ledger.accept(TENANT, [submission(1), submission(2)])
     host_pid, _, process = owner_id().rpartition(":")
-    ledger.claim(1, f"{owner_id()}/thread-2", lease_s=3600)
-    ledger.claim(1, f"{host_pid}:{'0' * len(process)}", lease_s=3600)
-    assert [item.document_id for item in ledger.claim(5, owner_id(), lease_s=60)] == ["doc-2"]
+    ledger.leases.claim(1, f"{owner_id()}/thread-2", lease_s=3600)
+    ledger.leases.claim(1, f"{host_pid}:{'0' * len(process)}", lease_s=3600)
+    assert [item.document_id for item in ledger.leases.claim(5, owner_id(), lease_s=60)] == ["doc-2"]
 
 
 def test_a_process_that_is_alone_reclaims_everything(ledger: Ledger) -> None:
     ledger.accept(TENANT, [submission()])
     claim(ledger)
-    assert ledger.reclaim() == 0
-    assert ledger.reclaim(everyone=True) == 1
+    assert ledger.leases.reclaim() == 0
+    assert ledger.leases.reclaim(everyone=True) == 1
     assert len(claim(ledger)) == 1
 
 
@@ -342,9 +346,9 @@ def test_what_a_killed_process_held_is_claimable_at_once(address: str) -> None:
         with _child(address, "CLAIM") as child:
             assert child.stdout is not None
             assert child.stdout.readline().strip() == "doc-1"
-            assert ledger.claim(1, owner_id(), lease_s=60) == []
+            assert ledger.leases.claim(1, owner_id(), lease_s=60) == []
             child.kill()
-        (item,) = ledger.claim(1, owner_id(), lease_s=60)
+        (item,) = ledger.leases.claim(1, owner_id(), lease_s=60)
         assert item.attempt == 2
 
 
@@ -354,7 +358,7 @@ def test_threads_never_claim_the_same_document(address: str) -> None:
 
         def drain(_: int) -> list[str]:
             mine: list[str] = []
-            while items := ledger.claim(4, owner_id(), lease_s=60):
+            while items := ledger.leases.claim(4, owner_id(), lease_s=60):
                 mine.extend(item.document_id for item in items if finish(ledger, item))
             return mine
 
@@ -396,8 +400,8 @@ def _child(address: str, action: str) -> "subprocess.Popen[str]":
 
 
 def _delete_for_good(ledger: Ledger) -> list[str]:
-    deletions = ledger.claim_deletions(10, "elsewhere:1:x", lease_s=60)
-    assert all(ledger.purge(deletion) for deletion in deletions)
+    deletions = ledger.leases.claim_deletions(10, "elsewhere:1:x", lease_s=60)
+    assert all(ledger.leases.purge(deletion) for deletion in deletions)
     return [deletion.document_id for deletion in deletions]
 
 
@@ -408,7 +412,7 @@ def test_a_document_is_deleted_in_any_state(ledger: Ledger, state: str) -> None:
     if state != "indexed":
         ledger.accept(TENANT, [submission(version="b")])
     if state == "failed":
-        ledger.fail(claim(ledger)[0], MalformedDocumentError("damaged"))
+        ledger.leases.fail(claim(ledger)[0], MalformedDocumentError("damaged"))
     assert ledger.delete_document("doc-1", TENANT).status is DocumentStatus.DELETING
     assert ledger.delete_document("doc-1", TENANT).status is DocumentStatus.DELETING
     assert claim(ledger) == []
@@ -422,9 +426,9 @@ def test_a_running_worker_cannot_bring_a_deleted_document_back(ledger: Ledger) -
     job = ledger.accept(TENANT, [submission()])
     (item,) = claim(ledger)
     ledger.delete_document("doc-1", TENANT)
-    assert ledger.job(job.id, TENANT).counts[ItemStatus.CANCELLED] == 1
+    assert ledger.progress.job(job.id, TENANT).counts[ItemStatus.CANCELLED] == 1
     assert _delete_for_good(ledger) == []  # the worker may still write
-    assert ledger.extend([item], 60) == frozenset()
+    assert ledger.leases.extend([item], 60) == frozenset()
     assert not finish(ledger, item)
     assert _delete_for_good(ledger) == ["doc-1"]
     assert ledger.documents(TENANT).items == ()
@@ -441,17 +445,17 @@ def test_the_deletion_of_a_dead_workers_document_goes_on(ledger: Ledger, clock: 
 def test_a_document_submitted_while_it_is_deleted_comes_back_afterwards(ledger: Ledger, clock: Clock) -> None:
     index(ledger, submission())
     ledger.delete_document("doc-1", TENANT)
-    (slow,) = ledger.claim_deletions(1, "elsewhere:1:x", lease_s=60)
-    assert ledger.claim_deletions(1, "elsewhere:1:x", lease_s=60) == []
+    (slow,) = ledger.leases.claim_deletions(1, "elsewhere:1:x", lease_s=60)
+    assert ledger.leases.claim_deletions(1, "elsewhere:1:x", lease_s=60) == []
     job = ledger.accept(TENANT, [submission()])
     assert claim(ledger) == []
     clock.move(61)
     assert _delete_for_good(ledger) == ["doc-1"]
-    assert not ledger.purge(slow)
+    assert not ledger.leases.purge(slow)
     (item,) = claim(ledger)
     assert item.replaces == ()
     finish(ledger, item)
-    assert ledger.job(job.id, TENANT).status is JobStatus.DONE
+    assert ledger.progress.job(job.id, TENANT).status is JobStatus.DONE
     assert ledger.document("doc-1", TENANT).status is DocumentStatus.INDEXED
 
 
@@ -463,8 +467,8 @@ def test_cancelling_ends_what_is_outstanding(ledger: Ledger) -> None:
     assert (cancelled.status, cancelled.counts[ItemStatus.CANCELLED]) == (JobStatus.CANCELLED, 3)
     assert ledger.cancel(job.id, TENANT) == cancelled
     assert claim(ledger) == []
-    assert ledger.extend([running], 60) == frozenset()
-    ledger.release(running)
+    assert ledger.leases.extend([running], 60) == frozenset()
+    ledger.leases.release(running)
     kept, never = (ledger.document(document_id, TENANT) for document_id in ("doc-1", "doc-2"))
     assert (kept.status, kept.version) == (DocumentStatus.INDEXED, "a-1")
     assert (never.status, never.error_code) == (DocumentStatus.FAILED, "cancelled")
@@ -476,8 +480,8 @@ def test_cancelling_spares_what_another_job_waits_for(ledger: Ledger) -> None:
     ledger.cancel(first.id, TENANT)
     (item,) = claim(ledger)
     finish(ledger, item)
-    assert ledger.job(first.id, TENANT).status is JobStatus.CANCELLED
-    assert ledger.job(second.id, TENANT).status is JobStatus.DONE
+    assert ledger.progress.job(first.id, TENANT).status is JobStatus.CANCELLED
+    assert ledger.progress.job(second.id, TENANT).status is JobStatus.DONE
 
 
 # --- Reading ---------------------------------------------------------------------------------------------------------
@@ -491,8 +495,8 @@ def test_tenants_do_not_see_each_other(ledger: Ledger) -> None:
     calls = [
         lambda: ledger.document("doc-1", "other"),
         lambda: ledger.delete_document("doc-1", "other"),
-        lambda: ledger.job(job.id, "other"),
-        lambda: ledger.job_items(job.id, "other"),
+        lambda: ledger.progress.job(job.id, "other"),
+        lambda: ledger.progress.items(job.id, "other"),
         lambda: ledger.cancel(job.id, "other"),
         lambda: ledger.retry_failed("other", job.id),
     ]
@@ -504,7 +508,14 @@ def test_tenants_do_not_see_each_other(ledger: Ledger) -> None:
 @pytest.mark.parametrize("hostile", ["a\x00b", "\ud800", "", "x" * 10_000, "'; DROP TABLE jobs; --", "%"])
 def test_hostile_ids_find_nothing(ledger: Ledger, hostile: str) -> None:
     ledger.accept(TENANT, [submission()])
-    for call in (ledger.document, ledger.job, ledger.job_items, ledger.receipt, ledger.delete_document, ledger.cancel):
+    for call in (
+        ledger.document,
+        ledger.progress.job,
+        ledger.progress.items,
+        ledger.receipts.of,
+        ledger.delete_document,
+        ledger.cancel,
+    ):
         with pytest.raises((NotFoundError, InvalidRequestError)):
             call(hostile, TENANT)
     with pytest.raises(InvalidRequestError):
@@ -533,8 +544,8 @@ def test_a_foreign_cursor_is_refused(ledger: Ledger, cursor: str) -> None:
 
 def test_job_items_come_in_pages(ledger: Ledger) -> None:
     job = ledger.accept(TENANT, [submission(number) for number in range(3)])
-    assert [item.ordinal for item in ledger.job_items(job.id, TENANT, limit=2)] == [0, 1]
-    assert [item.ordinal for item in ledger.job_items(job.id, TENANT, after=1)] == [2]
+    assert [item.ordinal for item in ledger.progress.items(job.id, TENANT, limit=2)] == [0, 1]
+    assert [item.ordinal for item in ledger.progress.items(job.id, TENANT, after=1)] == [2]
 
 
 def test_counts_tell_how_long_the_oldest_waits(ledger: Ledger, clock: Clock) -> None:
@@ -553,13 +564,13 @@ def test_a_receipt_is_kept_without_any_text(ledger: Ledger) -> None:
     answer = Answer(
         id="a-1", question="secret", status=AnswerStatus.ANSWERED, text="secret", receipt=receipt, config_version="v1"
     )
-    ledger.record(TENANT, answer)
-    ledger.record(TENANT, answer)
-    record = ledger.receipt("a-1", TENANT)
+    ledger.receipts.record(TENANT, answer)
+    ledger.receipts.record(TENANT, answer)
+    record = ledger.receipts.of("a-1", TENANT)
     assert (record.receipt, record.cost_usd, record.tokens_in, record.total_ms) == (receipt, 0.25, 10, 7.5)
     assert "secret" not in repr(record)
     with pytest.raises(NotFoundError):
-        ledger.receipt("a-1", "other")
+        ledger.receipts.of("a-1", "other")
 
 
 def test_a_job_of_many_parts_is_cancelled_whole(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -568,7 +579,7 @@ def test_a_job_of_many_parts_is_cancelled_whole(ledger: Ledger, monkeypatch: pyt
     job = ledger.accept(TENANT, [*map(submission, range(7)), submission(1, "b")])
     assert ledger.cancel(job.id, TENANT).counts[ItemStatus.CANCELLED] == 7
     assert [item.document_id for item in claim(ledger)] == ["doc-4"]
-    assert ledger.job(kept.id, TENANT).status is JobStatus.RUNNING
+    assert ledger.progress.job(kept.id, TENANT).status is JobStatus.RUNNING
 
 
 def test_documents_of_many_parts_are_all_retried(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -576,9 +587,9 @@ def test_documents_of_many_parts_are_all_retried(ledger: Ledger, monkeypatch: py
     ledger.accept(TENANT, [*map(submission, range(4))])
     both = ledger.accept(TENANT, [*map(submission, range(7))])
     for item in claim(ledger):
-        ledger.fail(item, MalformedDocumentError("No."))
+        ledger.leases.fail(item, MalformedDocumentError("No."))
     assert ledger.retry_failed(TENANT) == 7
-    assert ledger.job(both.id, TENANT).counts[ItemStatus.QUEUED] == 7
+    assert ledger.progress.job(both.id, TENANT).counts[ItemStatus.QUEUED] == 7
     assert len(claim(ledger)) == 7
 
 
@@ -601,7 +612,7 @@ def test_nobody_waits_in_a_circle_for_several_documents(ledger: Ledger) -> None:
 
     def prolong() -> None:
         for turn in range(40):
-            assert len(ledger.extend(held[::-1] if turn % 2 else held, 60)) == 40
+            assert len(ledger.leases.extend(held[::-1] if turn % 2 else held, 60)) == 40
 
     with ThreadPoolExecutor() as pool:
         done = [pool.submit(submit_known), pool.submit(prolong)]

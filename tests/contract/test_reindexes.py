@@ -48,11 +48,11 @@ def claim(ledger: Ledger, *names: str, version: str = "v1") -> list[WorkItem]:
             for name in names
         ],
     )
-    return ledger.claim(100, "elsewhere:1:x", lease_s=60)
+    return ledger.leases.claim(100, "elsewhere:1:x", lease_s=60)
 
 
 def finish(ledger: Ledger, item: WorkItem) -> bool:
-    return ledger.finish(item, passages=1, title="Old", text_key=f"text-{item.fingerprint}", build="old")
+    return ledger.leases.finish(item, passages=1, title="Old", text_key=f"text-{item.fingerprint}", build="old")
 
 
 def index(ledger: Ledger, *names: str, version: str = "v1") -> list[bool]:
@@ -126,11 +126,11 @@ def test_nothing_is_recorded_of_a_replaced_index(ledger: Ledger, book: Reindexes
     run = begin(book)
     record_all(book)
     ledger.delete_document("b", TENANT)
-    (deletion,) = ledger.claim_deletions(1, "elsewhere:1:x", lease_s=60)
+    (deletion,) = ledger.leases.claim_deletions(1, "elsewhere:1:x", lease_s=60)
     book.drop("shadow", book.gone("shadow"))
     assert book.swap(run, "shadow")
     assert (book.standing("old"), book.standing("shadow")) == (Standing.RETIRED, Standing.LIVE)
-    assert not ledger.purge(deletion, build="old")
+    assert not ledger.leases.purge(deletion, build="old")
     assert ledger.document("b", TENANT).status is DocumentStatus.DELETING
     assert index(ledger, "a", version="v2") == [False]
     document = ledger.document("a", TENANT)
@@ -139,11 +139,11 @@ def test_nothing_is_recorded_of_a_replaced_index(ledger: Ledger, book: Reindexes
         "new-v1-a",
         "v2-a",
     )
-    (item,) = ledger.claim(1, "elsewhere:1:x", lease_s=60)
+    (item,) = ledger.leases.claim(1, "elsewhere:1:x", lease_s=60)
     assert item.attempt == 1
-    assert ledger.finish(item, passages=1, title="t", text_key=None, build="shadow")
-    (deletion,) = ledger.claim_deletions(1, "elsewhere:1:x", lease_s=60)
-    assert ledger.purge(deletion, build="shadow")
+    assert ledger.leases.finish(item, passages=1, title="t", text_key=None, build="shadow")
+    (deletion,) = ledger.leases.claim_deletions(1, "elsewhere:1:x", lease_s=60)
+    assert ledger.leases.purge(deletion, build="shadow")
 
 
 def test_a_worker_that_reports_while_documents_are_handed_over_is_seen_or_refused(

@@ -40,15 +40,15 @@ def submit(ledger: Ledger, number: int, version: str = "a") -> str:
 
 
 def end(ledger: Ledger, *, failed: bool = False) -> None:
-    for item in ledger.claim(10, ELSEWHERE, 60):
+    for item in ledger.leases.claim(10, ELSEWHERE, 60):
         if failed:
-            ledger.fail(item, MalformedDocumentError("damaged"))
+            ledger.leases.fail(item, MalformedDocumentError("damaged"))
         else:
-            ledger.finish(item, passages=1, title="t", text_key=None)
+            ledger.leases.finish(item, passages=1, title="t", text_key=None)
 
 
 def jobs(ledger: Ledger) -> set[str]:
-    return {job.id for job in ledger.jobs(TENANT).items}
+    return {job.id for job in ledger.progress.jobs(TENANT).items}
 
 
 def test_finished_jobs_go_and_those_that_still_matter_stay(ledger: Ledger, retention: Retention, clock: Clock) -> None:
@@ -70,7 +70,7 @@ def test_finished_jobs_go_and_those_that_still_matter_stay(ledger: Ledger, reten
     assert jobs(ledger) == {failed, waiting, late}
     for gone in (indexed, replaced, empty):
         with pytest.raises(NotFoundError):
-            ledger.job_items(gone, TENANT)
+            ledger.progress.items(gone, TENANT)
     assert ledger.unreferenced(["blob-2-a", "blob-2-b", "blob-1-a"]) == ["blob-2-a"]
     assert ledger.retry_failed(TENANT, failed) == 1
     end(ledger)
@@ -96,12 +96,12 @@ def test_finished_batches_go(database: Database, ledger: Ledger, retention: Rete
 
 def test_old_receipts_go(ledger: Ledger, retention: Retention, clock: Clock) -> None:
     for number in range(3):
-        ledger.record(TENANT, Answer(id=f"a-{number}", question="q", status=AnswerStatus.ANSWERED, text="t"))
+        ledger.receipts.record(TENANT, Answer(id=f"a-{number}", question="q", status=AnswerStatus.ANSWERED, text="t"))
         clock.move(DAY_S)
     assert retention.forget_receipts(1.5, 1) == 1
     assert retention.forget_receipts(1.5, 5) == 1
     assert retention.forget_receipts(1.5, 5) == 0
-    assert ledger.receipt("a-2", TENANT).status == "answered"
+    assert ledger.receipts.of("a-2", TENANT).status == "answered"
 
 
 def test_a_turn_is_taken_by_one_process_when_it_is_due(retention: Retention, clock: Clock) -> None:

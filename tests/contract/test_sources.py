@@ -89,7 +89,7 @@ def test_a_source_is_found_again_by_its_address(sources: Sources, ledger: Ledger
     with pytest.raises(NotFoundError):
         sources.get(first.id, "another")
     assert first.job_id is not None
-    assert not ledger.job(first.job_id, TENANT).finished
+    assert not ledger.progress.job(first.job_id, TENANT).finished
 
 
 def test_looks_tell_new_changed_and_gone(sources: Sources, ledger: Ledger) -> None:

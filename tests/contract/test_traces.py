@@ -69,8 +69,8 @@ def accept(ledger: Ledger, name: str) -> None:
         fingerprint=f"a-{name}",
     )
     ledger.accept(TENANT, [submission])
-    for item in ledger.claim(10, "elsewhere:1:x", 60):
-        ledger.finish(item, passages=1, title="t", text_key=None)
+    for item in ledger.leases.claim(10, "elsewhere:1:x", 60):
+        ledger.leases.finish(item, passages=1, title="t", text_key=None)
 
 
 def ids(traces: Traces, which: TraceFilter = EVERY) -> list[str]:
@@ -140,8 +140,8 @@ def test_with_a_document_goes_all_of_the_questions_that_found_it(
     traces.label("prune", TeacherLabel(tier="large", model="m", value={}))
     ledger.delete_document("deleted", TENANT)
     assert traces.record([make("late", stage="prune", document_ids=("deleted",))]) == 0, "it is about to be deleted"
-    for deletion in ledger.claim_deletions(5, "elsewhere:1:x", 60):
-        assert ledger.purge(deletion)
+    for deletion in ledger.leases.claim_deletions(5, "elsewhere:1:x", 60):
+        assert ledger.leases.purge(deletion)
     assert ids(traces) == ["other"]
     assert list(traces.labelled(EVERY)) == []
     late = make("later", stage="prune", document_ids=("deleted",))

@@ -75,7 +75,7 @@ def test_every_citation_is_verbatim_in_the_stored_source(library: Path) -> None:
             assert source[citation["start"] : citation["end"]] == citation["quote"]
             assert f"[{citation['number']}]" in answer["text"]
             assert citation["page"] == 1
-        assert ledger.receipt(answer["id"], DEFAULT_TENANT).receipt.stages
+        assert ledger.receipts.of(answer["id"], DEFAULT_TENANT).receipt.stages
 
 
 def test_piped_output_is_plain_and_complete(library: Path) -> None:

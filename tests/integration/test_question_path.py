@@ -163,7 +163,7 @@ async def test_each_stage_calls_its_model_once_and_the_receipt_is_what_was_serve
         assert stage(answer, name).fallback == ""
     spent = model_stub.tokens_in() * PRICE_IN + model_stub.tokens_out() * PRICE_OUT
     assert answer.receipt.total.cost_usd == pytest.approx(spent)
-    assert runtime.ledger.receipt(answer.id, "default").receipt == answer.receipt
+    assert runtime.ledger.receipts.of(answer.id, "default").receipt == answer.receipt
 
 
 async def test_events_come_in_order_as_the_answer_is_written(make: Make, model_stub: ModelStub) -> None:
@@ -386,7 +386,7 @@ async def test_an_answer_is_given_even_where_its_receipt_cannot_be_kept(
         raise StateUnavailableError("the state database went away")
 
     async with make() as runtime:
-        monkeypatch.setattr(runtime.ledger, "record", fail)
+        monkeypatch.setattr(runtime.ledger.receipts, "record", fail)
         answer = await runtime.ask(Question(text=ASKED))
     assert answer.status is AnswerStatus.ANSWERED
     assert "went away" in caplog.text

@@ -389,7 +389,7 @@ def test_what_a_worker_has_lost_is_not_published(old: Process, start: Start, mon
         write(self, passages)
         if self is old.runtime.store and not written:
             written.append(passages)
-            other.runtime.ledger.reclaim(everyone=True)  # as if the lease had ended
+            other.runtime.ledger.leases.reclaim(everyone=True)  # as if the lease had ended
             other.add(d0=text("d0", 3))
 
     monkeypatch.setattr(HybridStore, "write", stalled)

@@ -106,8 +106,8 @@ def test_new_changed_and_deleted_files(syncing: Syncing, place: Place) -> None:
     again = syncing.sync(place.url, topic="flying")
     assert figures(again) == (3, 0, 0, 0, 3)
     assert again.job_id is not None
-    assert syncing.ledger.job(again.job_id, TENANT).total == 0
-    assert syncing.ledger.job(again.job_id, TENANT).finished
+    assert syncing.ledger.progress.job(again.job_id, TENANT).total == 0
+    assert syncing.ledger.progress.job(again.job_id, TENANT).finished
 
     place.write("a.md", b"another")
     place.write("new.md", b"new")
@@ -116,7 +116,7 @@ def test_new_changed_and_deleted_files(syncing: Syncing, place: Place) -> None:
     assert figures(third) == (3, 1, 1, 1, 1)
     assert syncing.names(DocumentStatus.DELETING) == {"c.txt"}
     assert third.job_id is not None
-    assert {item.name for item in syncing.ledger.job_items(third.job_id, TENANT)} == {"a.md", "new.md"}
+    assert {item.name for item in syncing.ledger.progress.items(third.job_id, TENANT)} == {"a.md", "new.md"}
     assert syncing.nudged == [3, 2, 1]
 
 
@@ -339,7 +339,7 @@ syncing.syncs.turn(syncing.stop)
     assert (found.status, found.job_id, found.attempts) == (SourceStatus.SYNCED, left.job_id, 2)
     assert figures(found) == (900, 900, 0, 0, 0)
     assert found.job_id is not None
-    job = syncing.ledger.job(found.job_id, TENANT)
+    job = syncing.ledger.progress.job(found.job_id, TENANT)
     assert job.counts[ItemStatus.QUEUED] == job.total == 900  # nothing lost, and nothing twice
     assert len(syncing.documents()) == 900
     syncing.close()
@@ -374,7 +374,7 @@ def test_a_cancelled_job_ends_its_sync(syncing: Syncing, folder: Folder) -> None
     folder.write("a.md", b"text")
     source = syncing.sources.add(TENANT, folder.url, metadata={})
     assert source.job_id is not None
-    assert not syncing.ledger.job(source.job_id, TENANT).finished
+    assert not syncing.ledger.progress.job(source.job_id, TENANT).finished
     syncing.ledger.cancel(source.job_id, TENANT)
     syncing.syncs.turn(syncing.stop)
     found = syncing.sources.get(source.id, TENANT)

@@ -66,7 +66,7 @@ class Process:
             for name, content in texts.items()
         ]
         job = self.runtime.ingestion.accept(DEFAULT_TENANT, documents)
-        items = self.runtime.ledger.job_items(job.id, DEFAULT_TENANT)
+        items = self.runtime.ledger.progress.items(job.id, DEFAULT_TENANT)
         return {item.source: item.status.value for item in items}
 
     def add(self, **texts: str) -> None:

@@ -5,11 +5,13 @@ from pipelines.core.state.batches import Batches
 from pipelines.core.state.database import Database, sqlite_url
 from pipelines.core.state.fleet import Fleet, Worker
 from pipelines.core.state.heads import HeadStatus, HeadVersion, HeadVersions
-from pipelines.core.state.jobs import digest
+from pipelines.core.state.jobs import ANSWERS, digest
 from pipelines.core.state.keys import ApiKey, Keys
+from pipelines.core.state.leases import Leases
 from pipelines.core.state.ledger import Ledger
 from pipelines.core.state.owners import owner_id
-from pipelines.core.state.progress import ANSWERS
+from pipelines.core.state.progress import Progress
+from pipelines.core.state.receipts import Receipts
 from pipelines.core.state.records import (
     AnswerRecord,
     Counts,
@@ -62,15 +64,18 @@ __all__ = [
     "JobState",
     "JobStatus",
     "Keys",
+    "Leases",
     "Ledger",
     "NewQuestion",
     "Once",
     "Page",
     "Parse",
+    "Progress",
     "QuestionItem",
     "QuestionResult",
     "QuestionStatus",
     "ReadFile",
+    "Receipts",
     "Reindexed",
     "Reindexes",
     "Reindexing",

@@ -1,7 +1,8 @@
 """Batches of questions: what was asked, whose turn it is, and what came of it."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -11,20 +12,18 @@ from sqlalchemy.orm import Session
 
 from pipelines.core.access import Labels
 from pipelines.core.errors import ConflictError, InvalidRequestError, StrataError
-from pipelines.core.state import jobs, progress, questions
+from pipelines.core.state import jobs, questions
 from pipelines.core.state.batch_records import NewQuestion, QuestionItem, QuestionResult
+from pipelines.core.state.clock import Clock, utc_now
 from pipelines.core.state.database import Database
-from pipelines.core.state.progress import ANSWERS
+from pipelines.core.state.jobs import ANSWERS
+from pipelines.core.state.progress import Progress
 from pipelines.core.state.records import Job, Once, QuestionStatus
 from pipelines.core.state.tables import BatchQuestionRow, JobRow
 from pipelines.core.types import Answer
 
 CHUNK = 500
 _OPEN = (QuestionStatus.QUEUED, QuestionStatus.RUNNING)
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Batches:
@@ -39,7 +38,7 @@ class Batches:
         clock: Gives aware times.
     """
 
-    def __init__(self, database: Database, *, max_attempts: int = 3, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, database: Database, *, max_attempts: int = 3, clock: Clock = utc_now) -> None:
         self._database, self._max_attempts, self._clock = database, max_attempts, clock
 
     # --- Callers ---------------------------------------------------------------------------------------------------
@@ -213,8 +212,7 @@ class Batches:
             return questions.reap(session, self._clock(), self._max_attempts, everyone=everyone)
 
     def _job(self, job_id: str, tenant: str, *, replayed: bool = False) -> Job:
-        with self._database.read() as session:
-            return progress.one(session, tenant, job_id, self._clock(), replayed=replayed)
+        return replace(Progress(self._database, self._clock).job(job_id, tenant), replayed=replayed)
 
 
 def _batch(session: Session, tenant: str, job_id: str, labels: Labels | None, *, lock: bool = False) -> JobRow:

@@ -1,13 +1,14 @@
 """The workers that were heard of lately: who could take work, and why nobody does."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from pipelines.core.settings import Role
+from pipelines.core.state.clock import Clock, utc_now
 from pipelines.core.state.database import Database
 from pipelines.core.state.owners import is_dead, owner_id
 from pipelines.core.state.tables import WorkerRow
@@ -16,10 +17,6 @@ HEARD_S = 30.0
 """A worker that was not heard of for so long counts as gone. It should be heard of every few seconds."""
 
 FORGET_S = 3600.0
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +44,7 @@ class Fleet:
         clock: Gives aware times.
     """
 
-    def __init__(self, database: Database, *, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, database: Database, *, clock: Clock = utc_now) -> None:
         self._database, self._clock = database, clock
 
     def beat(self, roles: Iterable[Role], busy: Iterable[Role] = (), *, worker: str | None = None) -> None:

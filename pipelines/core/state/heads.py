@@ -1,8 +1,8 @@
 """Versions of the heads: which there are, which one is live, and which one was before."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -10,12 +10,9 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from pipelines.core.errors import ConflictError, NotFoundError
+from pipelines.core.state.clock import Clock, utc_now
 from pipelines.core.state.database import Database
 from pipelines.core.state.learning_tables import HeadRow
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class HeadStatus(StrEnum):
@@ -58,7 +55,7 @@ class HeadVersions:
         clock: Gives aware times.
     """
 
-    def __init__(self, database: Database, *, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, database: Database, *, clock: Clock = utc_now) -> None:
         self._database, self._clock = database, clock
 
     def add(

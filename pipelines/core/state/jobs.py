@@ -14,6 +14,9 @@ from pipelines.core.errors import ConflictError, InvalidRequestError, NotFoundEr
 from pipelines.core.state.records import Once
 from pipelines.core.state.tables import JobRow
 
+ANSWERS = "answers"
+"""The kind of a batch of questions; every other job is of documents."""
+
 MAX_TENANT = 128
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 from sqlalchemy import ColumnElement, or_, select, update
@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from pipelines.core.access import SCOPES, Labels, Principal, Scope, check_tenant, covers
 from pipelines.core.access import labels as checked_labels
 from pipelines.core.errors import InvalidRequestError, NotFoundError, StateUnavailableError
+from pipelines.core.state.clock import Clock, utc_now
 from pipelines.core.state.database import Database
 from pipelines.core.state.tables import ApiKeyRow
 
@@ -91,7 +92,7 @@ class Keys:
         self,
         database: Database,
         *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock = utc_now,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database, self._clock, self._ticks = database, clock, ticks

@@ -6,12 +6,11 @@ from datetime import datetime
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
-from pipelines.core.access import Labels, Principal, covers
+from pipelines.core.access import Labels, Principal
 from pipelines.core.errors import NotFoundError
 from pipelines.core.state.cursors import decode, encode
 from pipelines.core.state.learning_tables import HeadRow
 from pipelines.core.state.records import (
-    AnswerRecord,
     Counts,
     Document,
     DocumentStatus,
@@ -19,8 +18,7 @@ from pipelines.core.state.records import (
     Page,
 )
 from pipelines.core.state.submit import CHUNK, OPEN
-from pipelines.core.state.tables import AnswerRow, DocumentRow, JobItemRow, ReindexedRow, visible
-from pipelines.core.types import Receipt
+from pipelines.core.state.tables import DocumentRow, JobItemRow, ReindexedRow, visible
 
 RETRYABLE_ITEMS = (*OPEN, ItemStatus.FAILED)
 """Items whose blob may still be read."""
@@ -104,13 +102,6 @@ def queued(session: Session) -> int:
     return session.scalar(statement) or 0
 
 
-def running(session: Session) -> list[tuple[str, str]]:
-    """Documents that workers hold, each with the fingerprint that is being prepared."""
-    row = DocumentRow  # not by status: what was superseded and then submitted as before is queued, and held
-    found = select(row.id, row.pending_version).where(row.lease_until.is_not(None))
-    return [(document_id, version) for document_id, version in session.execute(found) if version is not None]
-
-
 def unreferenced(session: Session, keys: Sequence[str]) -> list[str]:
     """Those of the keys that no document, shadow, outstanding or retryable submission, and no head needs."""
     used: set[str] = set()
@@ -129,22 +120,3 @@ def unreferenced(session: Session, keys: Sequence[str]) -> list[str]:
         used.update(session.scalars(waiting))
         used.update(session.scalars(select(HeadRow.blob_key).where(HeadRow.blob_key.in_(chunk))))
     return [key for key in dict.fromkeys(keys) if key not in used]
-
-
-def answer(session: Session, tenant: str, answer_id: str, labels: Labels | None) -> AnswerRecord:
-    """The receipt of an answer."""
-    row = session.get(AnswerRow, answer_id)
-    if row is None or row.tenant != tenant or not covers(labels, row.labels):
-        raise NotFoundError(f"There is no answer {answer_id}.")
-    return AnswerRecord(
-        answer_id=row.answer_id,
-        tenant=row.tenant,
-        created_at=row.created_at,
-        status=row.status,
-        total_ms=row.total_ms,
-        cost_usd=row.cost_usd,
-        tokens_in=row.tokens_in,
-        tokens_out=row.tokens_out,
-        config_version=row.config_version,
-        receipt=Receipt.model_validate(row.receipt),
-    )

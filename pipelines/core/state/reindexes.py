@@ -6,9 +6,9 @@ reindex may be killed at any moment and run again, and nothing depends on clocks
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import Enum, auto
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from pipelines.core.errors import ConflictError
 from pipelines.core.state import queries
+from pipelines.core.state.clock import Clock, utc_now
 from pipelines.core.state.database import Database
 from pipelines.core.state.owners import is_dead, owner_id
 from pipelines.core.state.records import Document, DocumentStatus
@@ -68,7 +69,7 @@ class Reindexed:
 class Reindexes:
     """The record, in the state database. Every method may raise `StateUnavailableError`."""
 
-    def __init__(self, database: Database, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, database: Database, clock: Clock = utc_now) -> None:
         self._database, self._clock = database, clock
 
     def standing(self, build: str) -> Standing:

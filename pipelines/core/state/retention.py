@@ -1,25 +1,21 @@
 """What is forgotten, and when: receipts, records of stages, finished jobs, batches. And whose turn it is to look."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from pipelines.core.state.clock import Clock, utc_now
 from pipelines.core.state.database import Database
+from pipelines.core.state.jobs import ANSWERS
 from pipelines.core.state.learning_tables import TraceRow
-from pipelines.core.state.progress import ANSWERS
 from pipelines.core.state.records import DocumentStatus, ItemStatus
 from pipelines.core.state.submit import OPEN
 from pipelines.core.state.tables import AnswerRow, BatchQuestionRow, DocumentRow, JobItemRow, JobRow, SourceRow, TurnRow
 
 FOR_EVER_DAYS = 36_500.0
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Retention:
@@ -29,7 +25,7 @@ class Retention:
         clock: Gives aware times.
     """
 
-    def __init__(self, database: Database, *, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, database: Database, *, clock: Clock = utc_now) -> None:
         self._database, self._clock = database, clock
 
     def take_turn(self, name: str, within_s: float) -> str | None:

@@ -1,7 +1,7 @@
 """Sources: what folders and buckets documents come from, whose turn it is to look there, and what was seen."""
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from pipelines.core.access import Labels, Principal
 from pipelines.core.errors import ConflictError, ForbiddenError, StrataError
 from pipelines.core.state import jobs, seen, source_rows
+from pipelines.core.state.clock import Clock, utc_now
 from pipelines.core.state.database import Database
 from pipelines.core.state.owners import is_dead
 from pipelines.core.state.records import Metadata
@@ -19,10 +20,6 @@ from pipelines.core.state.tables import SourceRow, visible
 
 RETRY_DELAY_S = 5.0
 """Wait before the second try; it doubles with each further one."""
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Sources:
@@ -36,7 +33,7 @@ class Sources:
         clock: Gives aware times.
     """
 
-    def __init__(self, database: Database, *, max_attempts: int = 3, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, database: Database, *, max_attempts: int = 3, clock: Clock = utc_now) -> None:
         self._database, self._max_attempts, self._clock = database, max_attempts, clock
 
     # --- Callers ---------------------------------------------------------------------------------------------------

@@ -1,14 +1,15 @@
 """Records of the small stages, kept with consent to train and compare models with, and a teacher's word on them."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, delete, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from pipelines.core.access import Labels
+from pipelines.core.state.clock import Clock, utc_now
 from pipelines.core.state.cursors import decode, encode
 from pipelines.core.state.database import Database
 from pipelines.core.state.learning_tables import TraceDocumentRow, TraceLabelRow, TraceRow
@@ -21,10 +22,6 @@ Parse = Literal["none", "ok", "retried", "failed"]
 
 PAGE = 50
 """Records read at a time: one may hold hundreds of passages."""
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +92,7 @@ class Traces:
         clock: Gives aware times.
     """
 
-    def __init__(self, database: Database, *, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, database: Database, *, clock: Clock = utc_now) -> None:
         self._database, self._clock = database, clock
 
     def record(self, traces: Sequence[Trace]) -> int:

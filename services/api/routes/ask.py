@@ -55,7 +55,7 @@ async def ask(
 @router.get("/answers/{answer_id}/receipt", responses=responses(404, 503))
 def receipt(answer_id: str, context: Ctx, caller: Asker) -> AnswerReceipt:
     """What an answer took, stage by stage."""
-    record = context.runtime.ledger.receipt(answer_id, caller.tenant, labels=caller.labels)
+    record = context.runtime.ledger.receipts.of(answer_id, caller.tenant, labels=caller.labels)
     return AnswerReceipt(
         answer_id=record.answer_id,
         created_at=record.created_at,

@@ -92,7 +92,7 @@ def _accept(context: Context, caller: Principal, documents: list[NewDocument], k
 
 
 def _accepted(context: Context, caller: Principal, job: Job) -> JobAccepted:
-    items = context.runtime.ledger.job_items(job.id, caller.tenant, labels=caller.labels, limit=job.total)
+    items = context.runtime.ledger.progress.items(job.id, caller.tenant, labels=caller.labels, limit=job.total)
     return JobAccepted(job=JobView.of(job), documents=[JobItemView.of(item) for item in items])
 
 

@@ -33,7 +33,9 @@ def list_jobs(
 ) -> JobsPage:
     """Lists jobs, newest first: of questions to keys that may ask, of documents to those that may ingest."""
     kinds = [each for each in _kinds(caller) if kind in (None, each)]
-    page = context.runtime.ledger.jobs(caller.tenant, kinds=kinds, labels=caller.labels, limit=limit, cursor=cursor)
+    page = context.runtime.ledger.progress.jobs(
+        caller.tenant, kinds=kinds, labels=caller.labels, limit=limit, cursor=cursor
+    )
     return JobsPage(jobs=[JobView.of(job) for job in page.items], next_cursor=page.next_cursor)
 
 
@@ -49,7 +51,9 @@ def get_job(
     """Shows a job, its counts and some of its documents, in the order of submission."""
     ledger = context.runtime.ledger
     job = _job(context, caller, job_id)
-    found = ledger.job_items(job_id, caller.tenant, labels=caller.labels, status=status, limit=limit + 1, after=after)
+    found = ledger.progress.items(
+        job_id, caller.tenant, labels=caller.labels, status=status, limit=limit + 1, after=after
+    )
     items = found[:limit]
     return JobDetail(
         **dict(JobView.of(job)),
@@ -77,7 +81,7 @@ async def job_events(job_id: str, request: Request, context: Ctx, caller: Caller
     event may come twice.
     """
     job = await asyncio.to_thread(_job, context, caller, job_id)
-    return sse.EventStream(JobEvents(context.runtime.ledger, caller, job).stream(sse.last_id(request)))
+    return sse.EventStream(JobEvents(context.runtime.ledger.progress, caller, job).stream(sse.last_id(request)))
 
 
 @router.post("/{job_id}/retry", status_code=202, responses=responses(404, 503))
@@ -112,6 +116,6 @@ def _job(context: Context, caller: Principal, job_id: str) -> Job:
         NotFoundError: the caller sees no such job.
         ForbiddenError: the key does not have the scope of the job's kind.
     """
-    job = context.runtime.ledger.job(job_id, caller.tenant, labels=caller.labels)
+    job = context.runtime.ledger.progress.job(job_id, caller.tenant, labels=caller.labels)
     caller.require(_SCOPES.get(job.kind, "ingest"))
     return job

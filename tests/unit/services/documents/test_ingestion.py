@@ -100,7 +100,7 @@ class Service:
         return next(each for each in self.ledger.documents(TENANT).items if each.name == name)
 
     def statuses(self, job: Job) -> dict[str, ItemStatus]:
-        return {item.name: item.status for item in self.ledger.job_items(job.id, TENANT)}
+        return {item.name: item.status for item in self.ledger.progress.items(job.id, TENANT)}
 
     def texts(self, name: str) -> list[str]:
         return [passage.text for passage in self.store.passages(self.document(name).id)]
@@ -126,14 +126,14 @@ def service() -> Iterator[Service]:
 
 def test_accepted_documents_end_indexed(service: Service) -> None:
     job = service.accept(a="Text of a.", b="Text of b.")
-    assert service.ledger.job(job.id, TENANT).counts[ItemStatus.QUEUED] == 2
+    assert service.ledger.progress.job(job.id, TENANT).counts[ItemStatus.QUEUED] == 2
     assert service.work() == 2
     assert sorted(service.ended) == [("a.md", "indexed"), ("b.md", "indexed")]
     document = service.document("a.md")
     assert (document.status, document.passages, document.title) == (DocumentStatus.INDEXED, 1, "a")
     assert document.text_key is not None
     assert "".join(service.blobs.read_text(document.text_key)).strip() == "Text of a."
-    assert service.ledger.job(job.id, TENANT).finished
+    assert service.ledger.progress.job(job.id, TENANT).finished
 
 
 def test_unchanged_documents_embed_nothing(service: Service) -> None:
@@ -176,7 +176,7 @@ def test_files_that_cannot_be_taken_end_as_failed_and_the_others_go_on(service: 
     stream = new("stream.md", io.BytesIO(b"x" * (LIMIT + 1)))
     job = service.ingestion.accept(TENANT, [stream, *documents])
     assert service.work() == 1
-    items = {item.name: item for item in service.ledger.job_items(job.id, TENANT)}
+    items = {item.name: item for item in service.ledger.progress.items(job.id, TENANT)}
     codes = {name: item.error_code for name, item in items.items()}
     assert codes == {
         "stream.md": "document_too_large",
@@ -280,7 +280,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(service: Service) -> None:
 
     def lose(submission: PipelineSubmission) -> None:
         if not taken:
-            taken.append(service.ledger.reclaim(everyone=True))
+            taken.append(service.ledger.leases.reclaim(everyone=True))
 
     service.before = lose
     service.work()
@@ -403,7 +403,7 @@ def test_leases_are_kept_while_a_document_takes_long(service: Service) -> None:
         thread.join(0.01)
     other = []
     while thread.is_alive():
-        other += service.ledger.claim(1, "another@elsewhere", 60)
+        other += service.ledger.leases.claim(1, "another@elsewhere", 60)
         thread.join(0.05)
     assert (other, service.document("a.md").status) == ([], DocumentStatus.INDEXED)
 
@@ -418,7 +418,7 @@ def test_what_could_not_be_given_back_while_the_database_was_away_is_taken_up_on
 
     with monkeypatch.context() as outage:
         for call in ("finish", "release"):
-            outage.setattr(service.ledger, call, away)
+            outage.setattr(service.ledger.leases, call, away)
         with pytest.raises(StateUnavailableError):
             service.work()
     assert service.work() == 3
@@ -427,7 +427,7 @@ def test_what_could_not_be_given_back_while_the_database_was_away_is_taken_up_on
 
 def test_what_a_killed_process_left_is_taken_up_at_once(service: Service) -> None:
     service.accept(a="Text.")
-    service.ledger.claim(1, "killed@elsewhere", 3600)
+    service.ledger.leases.claim(1, "killed@elsewhere", 3600)
     assert service.work() == 1
 
 
@@ -504,7 +504,7 @@ def test_of_two_members_with_one_name_the_last_is_taken(service: Service) -> Non
         more.writestr("docs/a.md", "The last.")
     job = service.ingestion.accept(TENANT, [new("all.zip", archive)])
     service.work()
-    assert [item.status for item in service.ledger.job_items(job.id, TENANT)] == ["superseded", "indexed"]
+    assert [item.status for item in service.ledger.progress.items(job.id, TENANT)] == ["superseded", "indexed"]
     assert service.texts("a.md") == ["The last."]
 
 
@@ -541,17 +541,17 @@ def test_a_replaced_text_stays_where_another_worker_is_writing_it_anew(
     service.accept(a="Text of a.")
     service.work()
     key = service.document("a.md").text_key
-    finish = service.ledger.finish
+    finish = service.ledger.leases.finish
     taken: list[WorkItem] = []
 
     def finish_and_submit_as_before(item: WorkItem, **result: Any) -> bool:
         recorded = finish(item, **result)
         if not taken:
             service.accept(a="Text of a.")
-            taken.extend(service.ledger.claim(1, "elsewhere:1:x", 60))  # and writes the text
+            taken.extend(service.ledger.leases.claim(1, "elsewhere:1:x", 60))  # and writes the text
         return recorded
 
-    monkeypatch.setattr(service.ledger, "finish", finish_and_submit_as_before)
+    monkeypatch.setattr(service.ledger.leases, "finish", finish_and_submit_as_before)
     service.accept(a="Another text.")
     service.work()
     (item,) = taken

@@ -75,9 +75,9 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
 def test_what_nothing_needs_is_removed_and_the_rest_stays(parts: Parts) -> None:
     stray, fresh, queued, done = parts.put(b"1"), parts.put(b"2", old=False), parts.put(b"3"), parts.put(b"4")
     parts.submit(1, done)
-    (item,) = parts.ledger.claim(1, "elsewhere:1:x", 3600)
+    (item,) = parts.ledger.leases.claim(1, "elsewhere:1:x", 3600)
     text = parts.text("kept")
-    parts.ledger.finish(item, passages=1, title="t", text_key=text)
+    parts.ledger.leases.finish(item, passages=1, title="t", text_key=text)
     parts.submit(2, queued)
     partial = parts.folder / "blobs" / "partial" / "killed"
     partial.write_bytes(b"x")
@@ -91,7 +91,7 @@ def test_what_nothing_needs_is_removed_and_the_rest_stays(parts: Parts) -> None:
 
 def test_the_text_of_a_document_that_takes_hours_stays(parts: Parts) -> None:
     parts.submit(1, parts.put(b"1"))
-    parts.ledger.claim(1, "elsewhere:1:x", 3600)
+    parts.ledger.leases.claim(1, "elsewhere:1:x", 3600)
     text = parts.text(text_name("doc-1", "a-1"))
     other = parts.text(text_name("doc-1", "b-1"))
     parts.sweeper.sweep(GO)
@@ -136,7 +136,7 @@ def test_a_stop_ends_a_part(parts: Parts) -> None:
 
 
 def test_records_that_were_kept_long_enough_are_removed(parts: Parts) -> None:
-    parts.ledger.record(TENANT, Answer(id="a", question="q", status=AnswerStatus.ANSWERED, text="t"))
+    parts.ledger.receipts.record(TENANT, Answer(id="a", question="q", status=AnswerStatus.ANSWERED, text="t"))
     parts.another(keep_receipts_days=1e-9).sweep(GO)
     with parts.database.read() as session:
         from pipelines.core.state.tables import AnswerRow

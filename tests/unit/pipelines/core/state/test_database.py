@@ -168,14 +168,14 @@ def test_two_ledgers_may_share_an_engine(path: Path) -> None:
     engine = create_engine(sqlite_url(path))
     first, second = Ledger(engine), Ledger(engine)
     assert first.counts() == second.counts()
-    assert first.reclaim() == second.reclaim() == 0
+    assert first.leases.reclaim() == second.leases.reclaim() == 0
     engine.dispose()
 
 
 def test_a_database_survives_a_fork(path: Path) -> None:
     code = (
         "import os, sys, pathlib; from pipelines.core.state import Ledger; ledger = Ledger(pathlib.Path(sys.argv[1]));"
-        "ledger.counts(); child = os.fork(); ledger.reclaim(); ledger.counts();"
+        "ledger.counts(); child = os.fork(); ledger.leases.reclaim(); ledger.counts();"
         "os._exit(0) if child == 0 else sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True, cwd=Path.cwd())

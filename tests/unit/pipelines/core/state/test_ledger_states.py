@@ -51,7 +51,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.held is None)
     @rule()
     def claim(self) -> None:
-        items = self.ledger.claim(1, "other:1:x", LEASE_S)
+        items = self.ledger.leases.claim(1, "other:1:x", LEASE_S)
         self.held = items[0] if items else None
 
     @precondition(lambda self: self.held)
@@ -59,24 +59,24 @@ class LedgerMachine(RuleBasedStateMachine):
     def publish(self, reports: bool) -> None:
         """Publishes, then reports it or crashes before it can."""
         assert self.held
-        if self.ledger.extend([self.held], LEASE_S):
+        if self.ledger.leases.extend([self.held], LEASE_S):
             self.index = self.held.fingerprint
             if reports:
-                assert self.ledger.finish(self.held, passages=1, title="t", text_key=None)
+                assert self.ledger.leases.finish(self.held, passages=1, title="t", text_key=None)
         self._end(reports)
 
     @precondition(lambda self: self.held)
     @rule(passing=st.booleans())
     def fail(self, passing: bool) -> None:
         assert self.held
-        self.ledger.fail(self.held, IndexUnavailableError("x") if passing else MalformedDocumentError("x"))
+        self.ledger.leases.fail(self.held, IndexUnavailableError("x") if passing else MalformedDocumentError("x"))
         self.held = None
 
     @precondition(lambda self: self.held)
     @rule()
     def release(self) -> None:
         assert self.held
-        self.ledger.release(self.held)
+        self.ledger.leases.release(self.held)
         self.held = None
 
     @precondition(lambda self: self.held)
@@ -93,10 +93,10 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def purge(self) -> None:
-        for deletion in self.ledger.claim_deletions(1, "other:1:x", LEASE_S):
+        for deletion in self.ledger.leases.claim_deletions(1, "other:1:x", LEASE_S):
             assert self.held is None, "deleted under a worker's hands"
             self.index = None
-            assert self.ledger.purge(deletion)
+            assert self.ledger.leases.purge(deletion)
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data())
@@ -112,7 +112,7 @@ class LedgerMachine(RuleBasedStateMachine):
         waiting = [
             item.fingerprint
             for job in self.jobs
-            for item in self.ledger.job_items(job, "t")
+            for item in self.ledger.progress.items(job, "t")
             if item.status in (ItemStatus.QUEUED, ItemStatus.RUNNING)
         ]
         documents = self.ledger.documents("t").items
@@ -127,8 +127,8 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.held
         if not reported:
             self.now += timedelta(seconds=LEASE_S + 1)
-        elif not self.ledger.extend([self.held], LEASE_S):
-            self.ledger.release(self.held)
+        elif not self.ledger.leases.extend([self.held], LEASE_S):
+            self.ledger.leases.release(self.held)
         self.held = None
 
 
