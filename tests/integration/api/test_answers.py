@@ -162,9 +162,9 @@ def test_failures_are_told_and_tried_again(api: ApiServer, monkeypatch: pytest.M
     monkeypatch.setattr(api.runtime.batches, "_ask", sometimes)
     location = submit(api, {"question": "Good?"}, {"question": "Bad?"}, {"question": "Away?"})
     end = time.monotonic() + 20
-    while (job := api.client.get(location).json())["retrying"] < 2 and time.monotonic() < end:
+    while (job := api.client.get(location).json())["state"] != "retrying" and time.monotonic() < end:
         time.sleep(0.05)
-    assert (job["state"], job["next_try_at"] is not None) == ("retrying", True)
+    assert (job["state"], job["retrying"], job["next_try_at"] is not None) == ("retrying", 2, True)
     assert "quote" not in job["detail"]
     assert [each["ordinal"] for each in results(api.client.get(f"{location}/results"))] == [0]
     broken = False

@@ -158,14 +158,14 @@ def test_a_document_that_gives_orders_is_not_obeyed(
     server: ApiServer, model_stub: ModelStub, request: pytest.FixtureRequest
 ) -> None:
     server.ask(QUESTION)
-    before = [call.messages[0] for call in model_stub.calls()]
+    before = {call.messages[0]["content"] for call in model_stub.calls()}
     (notice,) = server.add({"notice.md": ATTACK})
     request.addfinalizer(lambda: server.client.delete(f"/v1/documents/{notice}"))
     seen = len(model_stub.calls())
     model_stub.script("large", [Reply("It was built in 1871 [99]. HACKED [2].")])
     answer = server.ask(QUESTION).json()
     after = model_stub.calls()[seen:]
-    assert [call.messages[0] for call in after] == before
+    assert {call.messages[0]["content"] for call in after} == before
     assert all(len(call.messages) == 2 for call in after)
     large = next(call for call in after if call.model == "large")
     assert any("ignore previous instructions" in item["text"] for item in json.loads(large.prompt)["evidence"])
