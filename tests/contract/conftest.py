@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.state import Database
+from pipelines.core.state import Database, Ledger
 from tests.support.clock import Clock
 
 
@@ -30,3 +30,9 @@ def database(address: str) -> Iterator[Database]:
     database = Database(address)
     yield database
     database.close()
+
+
+@pytest.fixture
+def ledger(database: Database, clock: Clock) -> Ledger:
+    """On that database, by that clock."""
+    return Ledger(database, clock=clock)

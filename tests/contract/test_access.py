@@ -1,21 +1,12 @@
 """What access labels mean in the state database, on SQLite and on PostgreSQL."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from pipelines.core.errors import ConflictError, ForbiddenError, NotFoundError, RepeatedKeyError
 from pipelines.core.state import Database, DocumentStatus, Keys, Ledger, Once, Submission
 from pipelines.core.types import Answer, AnswerStatus
-from tests.support.clock import Clock
 
 TENANT = "default"
-
-
-@pytest.fixture
-def ledger(address: str, clock: Clock) -> Iterator[Ledger]:
-    with Ledger(address, clock=clock) as opened:
-        yield opened
 
 
 def submission(source: str, *labels: str, version: str = "a", name: str = "file.txt") -> Submission:

@@ -22,46 +22,18 @@ from pipelines.core.state import (
     JobStatus,
     Ledger,
     Once,
-    Submission,
-    WorkItem,
     digest,
 )
 from pipelines.core.state.tables import SourceRow
 from tests.support.clock import Clock
+from tests.support.documents import TENANT, claim, finish, submission
 
-TENANT = "default"
 EVER = (datetime(1970, 1, 1, tzinfo=UTC), -1)
-
-
-@pytest.fixture
-def ledger(database: Database, clock: Clock) -> Ledger:
-    return Ledger(database, clock=clock)
 
 
 @pytest.fixture
 def fleet(database: Database, clock: Clock) -> Fleet:
     return Fleet(database, clock=clock)
-
-
-def submission(number: int = 1, version: str = "a") -> Submission:
-    return Submission(
-        document_id=f"doc-{number}",
-        source=f"file-{number}.pdf",
-        name=f"file-{number}.pdf",
-        content_sha256=version * 64,
-        size_bytes=10,
-        format="pdf",
-        blob_key=f"blob-{number}-{version}",
-        fingerprint=f"{version}-{number}",
-    )
-
-
-def claim(ledger: Ledger, limit: int = 10) -> list[WorkItem]:
-    return ledger.leases.claim(limit, "elsewhere:1:x", lease_s=60)
-
-
-def finish(ledger: Ledger, item: WorkItem) -> None:
-    assert ledger.leases.finish(item, passages=1, title="t", text_key=None)
 
 
 # --- What is waited for ----------------------------------------------------------------------------------------------
@@ -101,13 +73,13 @@ def test_a_retry_tells_why_and_when(ledger: Ledger, fleet: Fleet, clock: Clock) 
     assert shown.next_try_at > clock.now
     running = ledger.progress.job(job.id, TENANT)
     assert (running.state, running.retrying, running.next_try_at) == (JobState.RUNNING, 1, shown.next_try_at)
-    finish(ledger, second)
+    assert finish(ledger, second)
     assert ledger.progress.job(job.id, TENANT).state is JobState.RETRYING
     clock.move(40)  # nobody was heard of meanwhile
     late = ledger.progress.items(job.id, TENANT)[0]
     assert late.detail == "The index is away. No ingest worker is running."
     (again,) = claim(ledger)
-    finish(ledger, again)
+    assert finish(ledger, again)
     done = ledger.progress.job(job.id, TENANT)
     assert (done.state, done.detail, done.retrying, done.next_try_at) == (JobState.DONE, None, 0, None)
 
@@ -126,7 +98,7 @@ def test_changes_are_told_once_and_in_order(ledger: Ledger) -> None:
     assert changed(seen[-1]) == []
     first, second = claim(ledger, 2)
     assert changed(seen[-1]) == [(0, "running"), (1, "running")]
-    finish(ledger, second)
+    assert finish(ledger, second)
     ledger.leases.fail(first, IndexUnavailableError("away"))
     assert changed(seen[-1]) == [(1, "indexed"), (0, "queued")]
     ledger.cancel(job.id, TENANT)
@@ -194,7 +166,7 @@ def test_a_job_grows_part_by_part(ledger: Ledger) -> None:
     assert (grown.id, grown.total, grown.status, grown.finished_at) == (job.id, 3, JobStatus.QUEUED, None)
     assert [item.ordinal for item in ledger.progress.items(job.id, TENANT)] == [0, 1, 2]
     for item in claim(ledger):
-        finish(ledger, item)
+        assert finish(ledger, item)
     assert ledger.progress.job(job.id, TENANT).status is JobStatus.DONE
     with pytest.raises(InvalidRequestError):
         ledger.accept(TENANT, [], job_id=job.id)
@@ -253,3 +225,9 @@ def test_jobs_are_listed_newest_first_page_by_page(ledger: Ledger) -> None:
     assert ledger.progress.jobs(TENANT, kinds=["ingest"], limit=1).items[0].counts[ItemStatus.QUEUED] == 1
     with pytest.raises(InvalidRequestError):
         ledger.progress.jobs(TENANT, cursor="x")
+
+
+def test_job_items_come_in_pages(ledger: Ledger) -> None:
+    job = ledger.accept(TENANT, [submission(number) for number in range(3)])
+    assert [item.ordinal for item in ledger.progress.items(job.id, TENANT, limit=2)] == [0, 1]
+    assert [item.ordinal for item in ledger.progress.items(job.id, TENANT, after=1)] == [2]

@@ -6,7 +6,6 @@ import pytest
 
 from pipelines.core.errors import ConflictError
 from pipelines.core.state import (
-    Database,
     DocumentStatus,
     Ledger,
     Reindexed,
@@ -19,11 +18,6 @@ from pipelines.core.state import (
 from tests.support.clock import Clock
 
 TENANT = "default"
-
-
-@pytest.fixture
-def ledger(database: Database, clock: Clock) -> Ledger:
-    return Ledger(database, clock=clock)
 
 
 @pytest.fixture

@@ -16,11 +16,6 @@ ELSEWHERE = "elsewhere:1:x"
 
 
 @pytest.fixture
-def ledger(database: Database, clock: Clock) -> Ledger:
-    return Ledger(database, clock=clock)
-
-
-@pytest.fixture
 def retention(database: Database, clock: Clock) -> Retention:
     return Retention(database, clock=clock)
 

@@ -36,11 +36,6 @@ def sources(database: Database, clock: Clock) -> Sources:
     return Sources(database, clock=clock)
 
 
-@pytest.fixture
-def ledger(database: Database, clock: Clock) -> Ledger:
-    return Ledger(database, clock=clock)
-
-
 def claim(sources: Sources, source_id: str | None = None) -> SyncItem:
     item = sources.claim(ELSEWHERE, 60, source_id)
     assert item is not None

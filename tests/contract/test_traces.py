@@ -28,11 +28,6 @@ def traces(database: Database, clock: Clock) -> Traces:
 
 
 @pytest.fixture
-def ledger(database: Database, clock: Clock) -> Ledger:
-    return Ledger(database, clock=clock)
-
-
-@pytest.fixture
 def make(clock: Clock) -> Make:
     def make(name: str, **fields: object) -> Trace:
         given = {
