@@ -1,38 +1,32 @@
 """Batch ingestion: what is accepted is in ledger and blob store; workers take it from there until none is left."""
 
-import logging
 import threading
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
+from itertools import chain
 
 from opentelemetry.trace import get_current_span
 
-from indexing.identity import text_name
-from indexing.stream import Indexed, Outcome, Wanted
+from indexing.stream import Outcome, Wanted
 from indexing.stream import Submission as PipelineSubmission
 from pipelines.core.access import Labels
 from pipelines.core.blobs import BlobStore
 from pipelines.core.errors import (
     MalformedDocumentError,
-    NotFoundError,
     StateUnavailableError,
     StrataError,
-    UnforeseenDocumentError,
 )
 from pipelines.core.settings import Settings
-from pipelines.core.state import DocumentStatus, Job, Ledger, Once, Submission, WorkItem, digest, owner_id
+from pipelines.core.state import Job, Ledger, Once, Submission, WorkItem, digest, owner_id
 from pipelines.core.store import Store
 from pipelines.core.tracing import note
 from services.documents.fence import Fence
 from services.documents.intake import Intake, NewDocument, refusal
+from services.documents.leftovers import drop
+from services.documents.reports import Observer, Reports
 from services.documents.shift import CLAIM, Shift
 from services.documents.submission import submission
-from services.documents.sweep import DROP, TEXTS, UNUSED_S, unneeded
 from services.documents.watch import IngestWatch
-
-logger = logging.getLogger(__name__)
 
 RunPipeline = Callable[[Iterable[PipelineSubmission], Callable[[Outcome], None], Wanted], object]
 
@@ -97,7 +91,7 @@ class Ingestion:
 
     def work(
         self,
-        observer: Callable[[WorkItem, Outcome | StrataError], None] = lambda *_: None,
+        observer: Observer = lambda *_: None,
         *,
         stop: threading.Event | None = None,
     ) -> int:
@@ -117,44 +111,16 @@ class Ingestion:
         self._recover()
         self.delete_marked()
         stop = stop or threading.Event()
-        build = ""
         shift = Shift(self._ledger.leases, stop, self._settings.ingest.lease_s, self._owed)
-        ended = 0
-
-        def end(outcome: Outcome) -> None:
-            nonlocal ended
-            # Off the shift only once the ledger knows: what an interrupt falls upon before that is given back.
-            item = shift.held(outcome.submission.document_id)
-            if item is None:
-                return  # its lease was lost and taken again by this worker: the other try has ended it
-            if isinstance(outcome, Indexed):
-                recorded = self._ledger.leases.finish(
-                    item, passages=outcome.passages, title=outcome.title, text_key=outcome.text_key, build=build
-                )
-                self._drop(item.replaces if recorded else (outcome.text_key,) if self._deleted(item) else ())
-                if recorded:
-                    self._watch.indexed(item, outcome)
-            elif stop.is_set():
-                # A stopping process closes what documents are read with, which looks like a fault of theirs.
-                shift.end(item.document_id)
-                self._ledger.leases.release(item)
-                return
-            else:
-                self._failed(item, outcome.error)
-            shift.end(item.document_id)
-            ended += 1
-            observer(item, outcome)
-
-        def wanted(submissions: Sequence[PipelineSubmission]) -> frozenset[str]:
-            items = [item for each in submissions if (item := shift.held(each.document_id))]
-            tokens = self._fence.wanted(items, build=build, stop=stop)
-            for item in items:
-                if item.token not in tokens:
-                    shift.end(item.document_id)
-                    self._ledger.leases.release(item)
-                    self._drop((TEXTS + text_name(item.document_id, item.fingerprint),) if self._deleted(item) else ())
-            return frozenset(item.document_id for item in items if item.token in tokens)
-
+        reports = Reports(
+            shift,
+            ledger=self._ledger,
+            blobs=self._blobs,
+            fence=self._fence,
+            watch=self._watch,
+            observer=observer,
+            stop=stop,
+        )
         with shift.keep_leases():
             # Again and again: a document may have been submitted anew while it was worked on, or deleted.
             crashed_at = None
@@ -162,49 +128,27 @@ class Ingestion:
                 if first is None:
                     continue
                 try:
-                    build = self._fence.build()
+                    reports.build = self._fence.build()
                     with self._watch.run():
-                        self._run(self._submissions(first, items, shift, observer), end, wanted)
+                        self._run(self._submissions(first, items, reports), reports.end, reports.wanted)
                 except (StrataError, OSError):
                     raise
                 except Exception as error:
-                    self._charge(error, shift, observer)
-                    if crashed_at == ended:
+                    reports.fell(error)
+                    if crashed_at == reports.ended:
                         raise  # the second in a row: the fault is not one document's
-                    crashed_at = ended
-        return ended
-
-    def _charge(
-        self, error: Exception, shift: Shift, observer: Callable[[WorkItem, Outcome | StrataError], None]
-    ) -> None:
-        """Counts a try of every document that was in a run that fell: one of them may be why."""
-        where = "".join(traceback.format_tb(error.__traceback__))  # its message may quote a document
-        logger.error("a run of the document path fell: %s\n%s", type(error).__name__, where)
-        for item in shift.end_all():
-            failure = UnforeseenDocumentError()
-            self._failed(item, failure)
-            observer(item, failure)
-
-    def _failed(self, item: WorkItem, error: StrataError) -> None:
-        self._watch.failed(item, error, again=self._ledger.leases.fail(item, error))
+                    crashed_at = reports.ended
+        return reports.ended
 
     def _submissions(
-        self,
-        first: WorkItem,
-        items: Iterator[WorkItem],
-        shift: Shift,
-        observer: Callable[[WorkItem, Outcome | StrataError], None],
+        self, first: WorkItem, items: Iterator[WorkItem], reports: Reports
     ) -> Iterator[PipelineSubmission]:
-        item: WorkItem | None = first
-        while item is not None:
+        for item in chain([first], items):
             if error := self._unreadable(item):
-                shift.end(item.document_id)
-                self._failed(item, error)
-                observer(item, error)
+                reports.refused(item, error)
             else:
                 self._watch.begun(item)
                 yield submission(item, item.document_id, item.fingerprint)
-            item = next(items, None)
 
     def _unreadable(self, item: WorkItem) -> StrataError | None:
         if error := refusal(item, self._settings):
@@ -230,7 +174,7 @@ class Ingestion:
                     purged, done = self._ledger.leases.purge(left[0], build=build), left.pop(0)
                     if purged:
                         deleted += 1
-                        self._drop(done.keys)
+                        drop(self._ledger, self._blobs, done.keys, texts_at_once=True)
             finally:
                 for deletion in left:  # the index is away: whoever finds it back takes them
                     with suppress(StateUnavailableError):
@@ -246,19 +190,6 @@ class Ingestion:
             if self._settings.index.mode == "embedded":
                 self._ledger.leases.reclaim(everyone=True)  # the index's lock is ours, so nobody else is at work
             self._recovered = True
-
-    def _deleted(self, item: WorkItem) -> bool:
-        try:
-            return self._ledger.document(item.document_id, item.tenant).status is DocumentStatus.DELETING
-        except NotFoundError:
-            return True
-
-    def _drop(self, keys: Iterable[str]) -> None:
-        """Removes blobs that nothing needs, except new files: somebody may be about to submit them."""
-        rest = iter(keys)
-        while some := list(islice(rest, DROP)):
-            for key in unneeded(self._ledger, some):
-                self._blobs.delete(key, unused_for_s=0.0 if key.startswith(TEXTS) else UNUSED_S)
 
 
 def _handed_in(submission: Submission) -> list[object]:

@@ -3,13 +3,12 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from collections.abc import Callable
 
-from indexing.identity import text_name
 from pipelines.core.blobs import BlobStore
 from pipelines.core.settings import Settings
 from pipelines.core.state import Ledger, Retention
+from services.documents.leftovers import UNUSED_S, drop
 
 SWEEP_S = 3600.0
 """Rest between two passes over everything."""
@@ -20,13 +19,8 @@ PART_S = 60.0
 BUDGET_S = 5.0
 """Time for one part: documents wait meanwhile."""
 
-UNUSED_S = 3600.0
-"""A file that was put since then may be about to be submitted."""
-
 SHARDS = 256
-DROP = 500
 TURN = "sweep"
-TEXTS = "text/"
 
 logger = logging.getLogger(__name__)
 
@@ -91,23 +85,10 @@ class Sweeper:
         for shard in range(first, SHARDS):
             if stop.is_set() or (shard > first and self._clock() >= end):
                 break
-            dropped += self._drop(self._blobs.keys(unused_for_s=UNUSED_S, shard=shard))
+            unused = self._blobs.keys(unused_for_s=UNUSED_S, shard=shard)
+            dropped += drop(self._ledger, self._blobs, unused)
         else:
             shard = SHARDS
         if dropped:
             logger.info("removed %d files that nothing needs any more", dropped)
         return shard
-
-    def _drop(self, keys: Iterable[str]) -> int:
-        rest, dropped = iter(keys), 0
-        while some := list(islice(rest, DROP)):
-            for key in unneeded(self._ledger, some):
-                dropped += self._blobs.delete(key, unused_for_s=UNUSED_S)
-        return dropped
-
-
-def unneeded(ledger: Ledger, keys: Sequence[str]) -> list[str]:
-    """Those of the keys that nothing needs, and no worker is about to."""
-    # First who is at work, then what is needed: a text becomes needed when its document ends.
-    writing = {TEXTS + text_name(*running) for running in ledger.leases.running()}
-    return ledger.unreferenced([key for key in keys if key not in writing])
