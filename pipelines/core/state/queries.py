@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from pipelines.core.access import Labels, Principal
 from pipelines.core.errors import NotFoundError
 from pipelines.core.state.cursors import decode, encode
+from pipelines.core.state.document_rows import OPEN, chunks
 from pipelines.core.state.learning_tables import HeadRow
 from pipelines.core.state.records import (
     Counts,
@@ -17,7 +18,6 @@ from pipelines.core.state.records import (
     ItemStatus,
     Page,
 )
-from pipelines.core.state.submit import CHUNK, OPEN
 from pipelines.core.state.tables import DocumentRow, JobItemRow, ReindexedRow, visible
 
 RETRYABLE_ITEMS = (*OPEN, ItemStatus.FAILED)
@@ -105,8 +105,7 @@ def queued(session: Session) -> int:
 def unreferenced(session: Session, keys: Sequence[str]) -> list[str]:
     """Those of the keys that no document, shadow, outstanding or retryable submission, and no head needs."""
     used: set[str] = set()
-    for start in range(0, len(keys), CHUNK):
-        chunk = keys[start : start + CHUNK]
+    for chunk in chunks(keys):
         used.update(session.scalars(select(DocumentRow.blob_key).where(DocumentRow.blob_key.in_(chunk))))
         used.update(
             key for key in session.scalars(select(DocumentRow.text_key).where(DocumentRow.text_key.in_(chunk))) if key

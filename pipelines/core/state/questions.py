@@ -16,7 +16,7 @@ from pipelines.core.errors import InvalidRequestError, QuestionLostError, Strata
 from pipelines.core.state.batch_records import QuestionItem
 from pipelines.core.state.owners import is_dead
 from pipelines.core.state.records import QuestionStatus
-from pipelines.core.state.submit import clean
+from pipelines.core.state.storable import clean
 from pipelines.core.state.tables import BatchQuestionRow, JobRow
 from pipelines.core.types import Question
 

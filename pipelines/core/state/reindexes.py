@@ -21,7 +21,7 @@ from pipelines.core.state.clock import Clock, utc_now
 from pipelines.core.state.database import Database
 from pipelines.core.state.owners import is_dead, owner_id
 from pipelines.core.state.records import Document, DocumentStatus
-from pipelines.core.state.submit import clean
+from pipelines.core.state.storable import clean
 from pipelines.core.state.tables import BuildRow, DocumentRow, ReindexedRow
 
 T = TypeVar("T")

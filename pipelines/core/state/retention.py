@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 
 from pipelines.core.state.clock import Clock, utc_now
 from pipelines.core.state.database import Database
+from pipelines.core.state.document_rows import OPEN
 from pipelines.core.state.jobs import ANSWERS
 from pipelines.core.state.learning_tables import TraceRow
 from pipelines.core.state.records import DocumentStatus, ItemStatus
-from pipelines.core.state.submit import OPEN
 from pipelines.core.state.tables import AnswerRow, BatchQuestionRow, DocumentRow, JobItemRow, JobRow, SourceRow, TurnRow
 
 FOR_EVER_DAYS = 36_500.0

@@ -10,7 +10,9 @@ from sqlalchemy.orm import Session
 
 from pipelines.core.errors import NotFoundError
 from pipelines.core.state import submit
+from pipelines.core.state.document_rows import chunks
 from pipelines.core.state.source_records import ReadFile, SeenFile, SyncItem
+from pipelines.core.state.storable import clean
 from pipelines.core.state.tables import JobRow, SourceFileRow
 
 
@@ -30,7 +32,7 @@ def keep(session: Session, item: SyncItem, file: SeenFile) -> None:
 
 def _note(session: Session, item: SyncItem, keys: Sequence[str]) -> None:
     own = (SourceFileRow.source_id == item.source_id,)
-    for part in _parts(keys):
+    for part in chunks(keys):
         at = {"generation": item.generation}
         session.execute(update(SourceFileRow).where(*own, SourceFileRow.path_sha256.in_(part)).values(at))
         session.execute(update(SourceFileRow).where(*own, SourceFileRow.parent_sha256.in_(part)).values(at))
@@ -75,7 +77,7 @@ def forget(session: Session, item: SyncItem, limit: int, now: datetime) -> tuple
         .where(SourceFileRow.source_id == item.source_id, SourceFileRow.generation < item.generation)
         .limit(limit)
     ).all()
-    for row in sorted(rows, key=lambda row: row.document_id or ""):  # in the order of `submit.locked`
+    for row in sorted(rows, key=lambda row: row.document_id or ""):  # in the order of `document_rows.locked`
         if row.document_id is not None:
             _delete(session, item, row.document_id, now)
         session.delete(row)
@@ -92,7 +94,7 @@ def count(session: Session, item: SyncItem) -> int:
 
 
 def _rows(session: Session, item: SyncItem, keys: Iterable[str]) -> Iterable[SourceFileRow]:
-    for part in _parts(sorted(keys)):
+    for part in chunks(sorted(keys)):
         yield from session.scalars(
             select(SourceFileRow).where(SourceFileRow.source_id == item.source_id, SourceFileRow.path_sha256.in_(part))
         )
@@ -103,7 +105,7 @@ def _row(item: SyncItem, key: str, parent: str | None, file: SeenFile, document_
         source_id=item.source_id,
         path_sha256=key,
         parent_sha256=parent,
-        path=submit.clean(file.path),
+        path=clean(file.path),
         mark=file.mark,
         document_id=document_id,
         generation=item.generation,
@@ -115,10 +117,6 @@ def _delete(session: Session, item: SyncItem, document_id: str, now: datetime) -
     if not session.scalar(select(elsewhere)):
         with suppress(NotFoundError):  # deleted by hand
             submit.delete(session, item.tenant, document_id, now)
-
-
-def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (keys[start : start + submit.CHUNK] for start in range(0, len(keys), submit.CHUNK))
 
 
 def _hash(path: str) -> str:

@@ -15,7 +15,7 @@ from pipelines.core.state.database import Database
 from pipelines.core.state.owners import is_dead
 from pipelines.core.state.records import Metadata
 from pipelines.core.state.source_records import ReadFile, SeenFile, Source, SourceStatus, SyncEndedError, SyncItem
-from pipelines.core.state.submit import clean, clean_metadata
+from pipelines.core.state.storable import clean, clean_metadata
 from pipelines.core.state.tables import SourceRow, visible
 
 RETRY_DELAY_S = 5.0

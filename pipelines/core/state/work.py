@@ -12,10 +12,11 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from pipelines.core.errors import StrataError, WorkerLostError
+from pipelines.core.state.document_rows import describe, locked, set_items
 from pipelines.core.state.owners import is_dead
 from pipelines.core.state.records import Deletion, DocumentStatus, ItemStatus, WorkItem
 from pipelines.core.state.reindexes import is_retired
-from pipelines.core.state.submit import clean, describe, locked, set_items
+from pipelines.core.state.storable import clean
 from pipelines.core.state.tables import DocumentRow, JobItemRow
 from pipelines.core.state.traces import forget_document
 
