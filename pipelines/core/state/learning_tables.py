@@ -7,7 +7,8 @@ from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pipelines.core.access import Labels
-from pipelines.core.state.tables import Base, LabelsText
+from pipelines.core.state.columns import LabelsText
+from pipelines.core.state.tables import Base
 
 
 class TraceRow(Base):

@@ -9,11 +9,12 @@ from sqlalchemy.orm import Session
 from pipelines.core.access import Labels
 from pipelines.core.state import jobs, tallies
 from pipelines.core.state.clock import Clock, utc_now
+from pipelines.core.state.columns import covered
 from pipelines.core.state.cursors import decode, encode
 from pipelines.core.state.database import Database
 from pipelines.core.state.fleet import why_waiting
 from pipelines.core.state.records import ItemState, ItemStatus, Job, JobItem, Page
-from pipelines.core.state.tables import DocumentRow, JobItemRow, JobRow, covered
+from pipelines.core.state.tables import DocumentRow, JobItemRow, JobRow
 
 
 class Progress:

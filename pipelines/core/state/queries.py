@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from pipelines.core.access import Labels, Principal
 from pipelines.core.errors import NotFoundError
+from pipelines.core.state.columns import visible
 from pipelines.core.state.cursors import decode, encode
 from pipelines.core.state.document_rows import OPEN, chunks
 from pipelines.core.state.learning_tables import HeadRow
@@ -18,7 +19,7 @@ from pipelines.core.state.records import (
     ItemStatus,
     Page,
 )
-from pipelines.core.state.tables import DocumentRow, JobItemRow, ReindexedRow, visible
+from pipelines.core.state.tables import DocumentRow, JobItemRow, ReindexedRow
 
 RETRYABLE_ITEMS = (*OPEN, ItemStatus.FAILED)
 """Items whose blob may still be read."""

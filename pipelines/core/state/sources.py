@@ -11,12 +11,13 @@ from pipelines.core.access import Labels, Principal
 from pipelines.core.errors import ConflictError, ForbiddenError, StrataError
 from pipelines.core.state import jobs, seen, source_rows
 from pipelines.core.state.clock import Clock, utc_now
+from pipelines.core.state.columns import visible
 from pipelines.core.state.database import Database
 from pipelines.core.state.owners import is_dead
 from pipelines.core.state.records import Metadata
 from pipelines.core.state.source_records import ReadFile, SeenFile, Source, SourceStatus, SyncEndedError, SyncItem
 from pipelines.core.state.storable import clean, clean_metadata
-from pipelines.core.state.tables import SourceRow, visible
+from pipelines.core.state.tables import SourceRow
 
 RETRY_DELAY_S = 5.0
 """Wait before the second try; it doubles with each further one."""
