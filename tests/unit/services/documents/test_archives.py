@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.core.errors import EmptyDocumentError, MalformedDocumentError
-from services.documents import archives
-from services.documents.archives import ArchiveTooLargeError, DamagedMemberError, is_archive, members
+from services.documents.archives import ArchiveTooLargeError, DamagedMemberError, base, is_archive, members
 
 FILES = {"a.md": b"# A\n", "deep/er/b.txt": b"B" * 3_000_000, "c.md": b""}
 PACKERS = {
@@ -183,7 +182,7 @@ def test_unpacked_bytes_are_counted_whatever_headers_say(ending: str, monkeypatc
     data = made(ending, {f"{number}.md": bytes(1_000_000) for number in range(5)})
     with pytest.raises(ArchiveTooLargeError, match="max_archive_bytes"):
         read(data, f"x{ending}", max_bytes=4_000_000)
-    monkeypatch.setattr(archives, "FREE_BYTES", 1_000_000)
+    monkeypatch.setattr(base, "FREE_BYTES", 1_000_000)
     with pytest.raises(ArchiveTooLargeError, match="100 times"):
         read(data, f"x{ending}")
 
