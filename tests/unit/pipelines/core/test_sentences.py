@@ -27,8 +27,13 @@ def test_abbreviations_end_no_sentence() -> None:
     assert sentences("Dr. Smith came at 3.5 p.m. yesterday.") == ["Dr. Smith came at 3.5 p.m. yesterday."]
 
 
+def test_a_no_break_space_before_a_full_stop_harms_nothing() -> None:
+    assert sentences("Take option A\u00a0. Then go.") == ["Take option A\u00a0. ", "Then go."]
+    assert sentences("See J \u2003\u00a0. Then go.") == ["See J \u2003\u00a0. ", "Then go."]
+
+
 @settings(max_examples=200, deadline=None)
-@given(st.text(alphabet=st.sampled_from("ab .!?\n\t\r\f\u2028\u3000。😀é́\"')"), max_size=60))
+@given(st.text(alphabet=st.sampled_from("abAB .!?\n\t\r\f\u00a0\u2028\u3000。😀é́\"')"), max_size=60))
 def test_spans_cover_every_text_without_gaps(text: str) -> None:
     assert "".join(sentences(text)) == text
 
