@@ -248,12 +248,15 @@ def _ends(block: Block) -> Iterator[int]:
 
 def _bounded(raw: str, max_words: int) -> Iterator[str]:
     """Cuts what is longer than a passage, between words."""
+    if len(raw) <= 2 * max_words:  # even words of one letter each are not more
+        yield raw
+        return
     limit = max_words * CHARS_PER_WORD
     text, blank = raw, ""
     if len(raw) > limit:  # blank lines at the end must not cut the text before them
         text = raw.rstrip()
         blank = raw[len(text) :]
-    for piece in (*cut(text, limit), *cut(blank, limit)):
+    for piece in (*cut(text, limit), *(cut(blank, limit) if blank else ())):
         words = list(_WORD.finditer(piece))
         at = 0
         for word in words[max_words::max_words]:
@@ -273,5 +276,5 @@ def _unit(block: Block, at: int, page: int, raw: str) -> _Unit:
         if lead < end:
             on = page + raw[:lead].count(PAGE_BREAK)
             sentence = Sentence(start=start + lead, end=start + end, page=on)
-    words = max(len(_WORD.findall(raw)), len(raw) // CHARS_PER_WORD)
+    words = max(len(raw.split()), len(raw) // CHARS_PER_WORD)
     return _Unit(raw, start, page, sentence, words, at == 0, block.kind is Kind.HEADING)
