@@ -41,12 +41,16 @@ class DocumentFacts:
 
 @dataclass(slots=True)
 class _Unit:
-    """A sentence with the text up to the next one: what a passage is packed from."""
+    """A sentence with the text up to the next one: what a passage is packed from.
+
+    Attributes:
+        sentence: Start, end and page of what there is to quote.
+    """
 
     raw: str
     start: int
     page: int
-    sentence: Sentence | None
+    sentence: tuple[int, int, int] | None
     words: int
     opens_block: bool
     heading: bool
@@ -188,7 +192,7 @@ class _Builder:
                 return back if fits and left * 2 >= self._max_words else 0
         return 0
 
-    def _passage(self, units: list[_Unit], sentences: list[Sentence]) -> Passage:
+    def _passage(self, units: list[_Unit], sentences: list[tuple[int, int, int]]) -> Passage:
         raw = "".join(unit.raw for unit in units)
         lead = len(raw) - len(raw.lstrip())
         start = units[0].start + lead
@@ -212,7 +216,7 @@ class _Builder:
             start=start,
             end=start + len(text),
             text=text,
-            sentences=tuple(sentences if paged else (Sentence(start=s.start, end=s.end) for s in sentences)),
+            sentences=tuple(Sentence(start=at, end=end, page=on if paged else None) for at, end, on in sentences),
             metadata=facts.metadata,
             labels=facts.labels,
         )
@@ -275,6 +279,6 @@ def _unit(block: Block, at: int, page: int, raw: str) -> _Unit:
             lead = match.end()
         if lead < end:
             on = page + raw[:lead].count(PAGE_BREAK)
-            sentence = Sentence(start=start + lead, end=start + end, page=on)
+            sentence = (start + lead, start + end, on)
     words = max(len(raw.split()), len(raw) // CHARS_PER_WORD)
     return _Unit(raw, start, page, sentence, words, at == 0, block.kind is Kind.HEADING)
