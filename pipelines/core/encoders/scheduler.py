@@ -17,8 +17,15 @@ Take = Callable[[Window, States], None]
 
 WORKERS = PASSES + 1
 """While some passes are in the engine, the next is laid out and the last one's results are taken."""
-SHARED_TOKENS = 384
-"""From so many tokens on, windows that come together are spread over passes side by side: an answer waits for them."""
+FEW_TOKENS = 4096
+"""Windows that come together and are fewer tokens, padded, are spread over passes side by side: an answer waits."""
+SPREAD_TOKENS = 384
+"""Such a pass is filled up to this, longest windows first: its width then says how many rows it has. OpenVINO prepares
+itself anew for a shape that it does not remember (int8 13 ms, bfloat16 5 ms), and remembers about six. 30 questions of
+nq_gold dev met 48 shapes instead of 83: a question took 3 to 4 % less of the processor, and the process, 60 MiB less
+memory at the least. With 256 or 512 tokens, or shortest first, it took more (November 2026)."""
+SPREAD_PART = 6
+"""The same where passes may be large, as on a GPU: this part of the most tokens of a pass."""
 JOIN_TOKENS = 512
 """A pass is filled up to this with rows of other requests."""
 SHORT_TOKENS = 32
@@ -37,6 +44,7 @@ class _Job:
     weight: int
     most: int
     budget: int = 0
+    few: bool = False
     rows: deque[Window] = field(default_factory=deque)
     left: int = 0
     served_at: float = 0.0
@@ -80,7 +88,7 @@ class Scheduler:
                 return
             job.rows.extend(ordered)
             job.left += len(ordered)
-            job.budget = min(job.most, max(SHARED_TOKENS, _share(job.rows)))
+            job.few, job.budget = _spread(job.rows, job.most)
             if job not in self._jobs:
                 job.served_at = time.monotonic()
                 self._jobs.append(job)
@@ -128,7 +136,7 @@ class Scheduler:
             rows: _Rows = []
             for job in ordered:
                 if not rows:
-                    _move(job, rows, job.budget, job.budget)
+                    _move(job, rows, job.budget, job.budget, longest_first=job.few)
                 elif job.engine is ordered[0].engine:
                     longest = max(SHORT_TOKENS, *(len(window.ids) for _, window in rows))
                     _move(job, rows, JOIN_TOKENS, longest)
@@ -151,10 +159,12 @@ class Scheduler:
             job.done.set_result(None)
 
 
-def _share(rows: Collection[Window]) -> int:
-    """Tokens, padded, of each of the passes side by side that some windows make."""
-    widest = padded_width(len(max(rows, key=lambda window: len(window.ids)).ids))
-    return -(-len(rows) // PASSES) * widest
+def _spread(rows: Collection[Window], most: int) -> tuple[bool, int]:
+    """Whether windows are few, and the tokens, padded, of each pass that they make."""
+    widest = padded_width(max(len(window.ids) for window in rows))
+    few = len(rows) * widest < FEW_TOKENS
+    tokens = most // SPREAD_PART if few else -(-len(rows) // PASSES) * widest
+    return few, min(most, max(SPREAD_TOKENS, tokens))
 
 
 class Request:
@@ -177,14 +187,14 @@ class Request:
             raise
 
 
-def _move(job: _Job, rows: _Rows, budget: int, longest: int) -> None:
+def _move(job: _Job, rows: _Rows, budget: int, longest: int, *, longest_first: bool = False) -> None:
     """Moves rows of a job into a pass as long as it keeps the budget. Rows are in order of length, shortest first."""
     width = max((len(window.ids) for _, window in rows), default=0)
     while job.rows:
-        width = max(width, len(job.rows[0].ids))
+        width = max(width, len(job.rows[-1 if longest_first else 0].ids))
         if rows and (width > longest or padded_width(width) * (len(rows) + 1) > budget):
             return
-        rows.append((job, job.rows.popleft()))
+        rows.append((job, job.rows.pop() if longest_first else job.rows.popleft()))
 
 
 def scheduler() -> Scheduler:

@@ -64,19 +64,36 @@ def test_everyone_gets_their_own() -> None:
     assert results == {n: {0: n, 1: n + 100, 2: n + 200} for n in range(1, 30)}
 
 
-def test_passes_keep_the_budget_shortest_rows_first() -> None:
+def test_passes_keep_the_budget() -> None:
     engine = Recorder()
     rows = [Window(place, (place + 1,) * size, size, ()) for place, size in enumerate([50, 10, 400, 20, 30])]
     assert run(Scheduler(), engine, rows) == {0: 1, 1: 2, 2: 3, 3: 4, 4: 5}
-    assert sorted(engine.passes) == [[1], [2, 4, 5], [3]]  # 3 rows of 30 tokens, then each alone
+    assert sorted(map(sorted, engine.passes)) == [[1], [2, 4, 5], [3]]  # 3 rows of 30 tokens, each other alone
 
 
 def test_what_is_waited_for_is_spread_over_passes() -> None:
     engine = Recorder()
     run(Scheduler(), engine, windows(*range(1, 11), tokens=176), budget=2048)
-    assert sorted(map(len, engine.passes)) == [5, 5]
+    assert sorted(map(len, engine.passes)) == [2] * 5
     run(Scheduler(), engine, windows(*range(1, 11), tokens=16), budget=2048)
-    assert len(engine.passes) == 3  # what is quick stays together
+    assert len(engine.passes) == 6  # what is quick stays together
+    run(Scheduler(), engine, windows(*range(1, 11), tokens=176), budget=16384)
+    assert len(engine.passes) == 7  # so does all of it where passes may be large
+
+
+def test_the_width_of_a_pass_says_how_many_rows_it_has() -> None:
+    engine = Recorder()
+    for lengths in ([20] * 9 + [40] * 9 + [90] * 4, [30] * 13 + [48] * 8 + [81] * 4, [32] * 5 + [33] * 8 + [96] * 4):
+        rows = [Window(place, (size,) * size, size, ()) for place, size in enumerate(lengths)]
+        assert len(run(Scheduler(), engine, rows, budget=2048)) == len(rows)
+    full = {(len(each), -(-max(each) // 16) * 16) for each in engine.passes if len(each) * max(each) > 256}
+    assert full == {(4, 96), (8, 48), (12, 32)}
+
+
+def test_a_bulk_is_not_cut_into_small_passes() -> None:
+    engine = Recorder()
+    run(Scheduler(), engine, windows(*[7] * 24, tokens=176), budget=2048)
+    assert sorted(map(len, engine.passes)) == [2, 11, 11]
 
 
 def test_requests_that_wait_share_a_pass() -> None:
