@@ -20,6 +20,10 @@ MODEL_FILE = "model.xml"
 WORDS_FILE = "words.npy"
 SHAPES_KEPT = 64
 """Kernels kept ready by shape: 170 to 200 MiB a process. Unbounded, 670 MiB after 120 shapes, and still growing."""
+PRIMITIVES_KEPT = 256
+"""Of oneDNN, in all of a process. 64 were enough for about six shapes of an int8 pass, and a question took 6 % more of
+the processor. Over 45 questions of nq_gold dev 256 take 5 MiB more than 64, after 120 shapes at random 18 to 45 MiB;
+512 took 66 to 88 MiB (November 2026)."""
 VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}
 """Processors with one of these multiply int8 faster than bfloat16."""
 _FIRST = threading.Lock()
@@ -74,7 +78,7 @@ def core() -> "openvino.Core":
     # OpenVINO and NNCF report their use over the network unless this package is missing.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     # Read when the first model is compiled. Its default, 1,024, grew a process by 3 MB with every new shape of a batch.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(SHAPES_KEPT))
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(PRIMITIVES_KEPT))
     import openvino
 
     return openvino.Core()

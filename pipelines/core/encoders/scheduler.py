@@ -21,7 +21,7 @@ FEW_TOKENS = 4096
 """Windows that come together and are fewer tokens, padded, are spread over passes side by side: an answer waits."""
 SPREAD_TOKENS = 384
 """Such a pass is filled up to this, longest windows first: its width then says how many rows it has. OpenVINO prepares
-itself anew for a shape that it does not remember (int8 13 ms, bfloat16 5 ms), and remembers about six. 30 questions of
+itself anew for a shape that it does not remember (int8 13 ms, bfloat16 5 ms), and remembers few. 30 questions of
 nq_gold dev met 48 shapes instead of 83: a question took 3 to 4 % less of the processor, and the process, 60 MiB less
 memory at the least. With 256 or 512 tokens, or shortest first, it took more (November 2026)."""
 SPREAD_PART = 6
