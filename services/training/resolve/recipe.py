@@ -26,7 +26,7 @@ CAST_COPIES = 3
 
 VALIDATED = 400
 """Made conversations that a head in training is measured on."""
-OPTIONS = TrainOptions(epochs=1.2, rate=1.5e-3, step_tokens=1536, listwise=0.5, max_s=1800, checks=6)
+OPTIONS = TrainOptions(epochs=3.6, rate=1.5e-3, step_tokens=1536, listwise=0.5, max_s=1800, checks=6)
 
 
 def spec() -> HeadSpec:
