@@ -260,7 +260,7 @@ def _bounded(raw: str, max_words: int) -> Iterator[str]:
     if len(raw) > limit:  # blank lines at the end must not cut the text before them
         text = raw.rstrip()
         blank = raw[len(text) :]
-    for piece in (*cut(text, limit), *(cut(blank, limit) if blank else ())):
+    for piece in (each for part in (text, blank) if part for each in cut(part, limit)):
         words = list(_WORD.finditer(piece))
         at = 0
         for word in words[max_words::max_words]:

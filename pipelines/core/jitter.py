@@ -2,9 +2,8 @@
 
 from random import SystemRandom
 
-_random = (
-    SystemRandom()
-)  # no state that forked processes share, and none that a seed elsewhere sets or a wait here moves
+# It has no state: forked processes would share it, and a wait would move what a seed elsewhere has set.
+_random = SystemRandom()
 
 
 def jitter(wait_s: float, low: float = 0.5, high: float = 1.5) -> float:

@@ -28,7 +28,7 @@ class Parts:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.config_version = config_version(settings)
-        self._building = threading.RLock()
+        self._opening: dict[str, threading.RLock] = {}
         self._closers: list[Callable[[], None]] = []
 
     @cached_property
@@ -60,12 +60,15 @@ class Parts:
 
 
 def opened_once(build: Callable[[Any], T]) -> cached_property[T]:
-    """A part that threads must not open twice: whoever asks meanwhile waits for the one that is being opened."""
+    """A part that threads must not open twice: whoever asks meanwhile waits for the one that is being opened.
+
+    Each part has a lock of its own: with one for all, two parts that need each other's could wait for ever.
+    """
     name = build.__name__
 
     @wraps(build)
     def opened(parts: Parts) -> T:
-        with parts._building:
+        with parts._opening.setdefault(name, threading.RLock()):
             if name not in parts.__dict__:
                 parts.__dict__[name] = build(parts)
             part: T = parts.__dict__[name]

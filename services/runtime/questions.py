@@ -1,5 +1,6 @@
 """The question side of a process: models, heads, the small stages and where they run, and what answers with them."""
 
+import threading
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ class QuestionSide(Stores):
         check(settings.models, settings.stages)
         super().__init__(settings)
         self._remote_stages = remote_stages
+        self._readying = threading.Lock()
 
     # --- Models ----------------------------------------------------------------------------------------------------
 
@@ -143,7 +145,7 @@ class QuestionSide(Stores):
         self._ready_pipeline()
 
     def _ready_pipeline(self) -> "Pipeline":
-        with self._building:
+        with self._readying:
             self.tiers.warm_up()
             if not self._remote_stages:
                 self.head_watch.follow(HEADS)
@@ -180,7 +182,7 @@ class QuestionSide(Stores):
         self.close()
 
     def close(self) -> None:
-        """Closes index, state and converters. Idempotent."""
+        """Closes what was opened, the recorder first. Idempotent."""
         if self._built("recorder"):  # first: it writes what waits
             self.recorder.close()
         super().close()

@@ -28,6 +28,10 @@ class Engine(Protocol):
     def size_bytes(self) -> int:
         """Its weights, without what it shares with other engines and what it needs while it works."""
 
+    @property
+    def prepares_shapes(self) -> bool:
+        """Whether a pass of a shape that was not run lately takes longer: few shapes are then worth smaller passes."""
+
     def forward(self, ids: Ids, mask: Ids, types: Ids) -> States:
         """Runs a padded batch, `(n, tokens)` each.
 

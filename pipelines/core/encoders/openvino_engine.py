@@ -38,6 +38,8 @@ class OpenVinoEngine:
         words: `(vocabulary, dim) float32`, mapped from its file.
     """
 
+    prepares_shapes = True
+
     def __init__(self, folder: Path, words: States, precision: str, settings: EncoderSettings) -> None:
         self._words = words
         compiled = core().compile_model(folder / MODEL_FILE, "CPU", _options(precision, settings))

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,14 +18,13 @@ Take = Callable[[Window, States], None]
 WORKERS = PASSES + 1
 """While some passes are in the engine, the next is laid out and the last one's results are taken."""
 FEW_TOKENS = 4096
-"""Windows that come together and are fewer tokens, padded, are spread over passes side by side: an answer waits."""
+"""Windows that come together and are fewer tokens, padded, are what an answer waits for."""
 SPREAD_TOKENS = 384
-"""Such a pass is filled up to this, longest windows first: its width then says how many rows it has. OpenVINO prepares
-itself anew for a shape that it does not remember (int8 13 ms, bfloat16 5 ms), and remembers few. 30 questions of
-nq_gold dev met 48 shapes instead of 83: a question took 3 to 4 % less of the processor, and the process, 60 MiB less
-memory at the least. With 256 or 512 tokens, or shortest first, it took more (November 2026)."""
-SPREAD_PART = 6
-"""The same where passes may be large, as on a GPU: this part of the most tokens of a pass."""
+"""From so many tokens on, such windows are spread over passes side by side. Where the engine prepares shapes, each pass
+is filled up to this, longest windows first: its width then says how many rows it has. OpenVINO prepares itself anew for
+a shape that it does not remember (int8 13 ms, bfloat16 5 ms), and remembers few. 30 questions of nq_gold dev met 48
+shapes instead of 83: a question took 3 to 4 % less of the processor, and the process, 60 MiB less memory at the least.
+With 256 or 512 tokens, or shortest first, it took more (November 2026)."""
 JOIN_TOKENS = 512
 """A pass is filled up to this with rows of other requests."""
 SHORT_TOKENS = 32
@@ -88,7 +87,7 @@ class Scheduler:
                 return
             job.rows.extend(ordered)
             job.left += len(ordered)
-            job.few, job.budget = _spread(job.rows, job.most)
+            job.few, job.budget = _spread(job)
             if job not in self._jobs:
                 job.served_at = time.monotonic()
                 self._jobs.append(job)
@@ -159,12 +158,12 @@ class Scheduler:
             job.done.set_result(None)
 
 
-def _spread(rows: Collection[Window], most: int) -> tuple[bool, int]:
-    """Whether windows are few, and the tokens, padded, of each pass that they make."""
-    widest = padded_width(max(len(window.ids) for window in rows))
-    few = len(rows) * widest < FEW_TOKENS
-    tokens = most // SPREAD_PART if few else -(-len(rows) // PASSES) * widest
-    return few, min(most, max(SPREAD_TOKENS, tokens))
+def _spread(job: _Job) -> tuple[bool, int]:
+    """Whether a job's windows are few and go longest first, and the tokens, padded, of each pass that they make."""
+    widest = padded_width(max(len(window.ids) for window in job.rows))
+    few = job.engine.prepares_shapes and len(job.rows) * widest < FEW_TOKENS
+    share = -(-len(job.rows) // PASSES) * widest
+    return few, min(job.most, SPREAD_TOKENS if few else max(SPREAD_TOKENS, share))
 
 
 class Request:
@@ -188,7 +187,10 @@ class Request:
 
 
 def _move(job: _Job, rows: _Rows, budget: int, longest: int, *, longest_first: bool = False) -> None:
-    """Moves rows of a job into a pass as long as it keeps the budget. Rows are in order of length, shortest first."""
+    """Moves rows of a job into a pass as long as it keeps the budget.
+
+    Rows that came together are in order of length, shortest first.
+    """
     width = max((len(window.ids) for _, window in rows), default=0)
     while job.rows:
         width = max(width, len(job.rows[-1 if longest_first else 0].ids))

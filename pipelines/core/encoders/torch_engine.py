@@ -18,6 +18,8 @@ Kind = Literal["encoder", "classifier"]
 class TorchEngine:
     """Runs a transformers model as it is. Batches of several threads take turns: one already uses every core."""
 
+    prepares_shapes = False
+
     def __init__(self, model: "PreTrainedModel", settings: EncoderSettings) -> None:
         import torch
 

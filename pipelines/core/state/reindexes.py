@@ -149,7 +149,8 @@ class Reindexes:
             after = ""
             while ids := session.scalars(_ids(shadow).where(ReindexedRow.document_id > after).limit(SOME)).all():
                 theirs = select(DocumentRow.id).where(DocumentRow.id > after, DocumentRow.id <= ids[-1])
-                session.execute(theirs.order_by(DocumentRow.id).with_for_update())  # in the order of `submit.locked`
+                # In the order of `document_rows.locked`.
+                session.execute(theirs.order_by(DocumentRow.id).with_for_update())
                 session.execute(_hand_over(shadow, after, ids[-1]))
                 after = ids[-1]
             return True

@@ -34,9 +34,9 @@ CORPORA = ("clapnq", "nq_gold", "multihop_wiki", "mtrag")
 """Sets whose shared text claims are made from, the smallest first."""
 DOCUMENTS = 5000
 """Documents of the corpora that a claim is made from."""
-CLAIM_DRAWS, QUESTION_DRAWS, PAGE_DRAWS = 5, 2, 1
-"""How often examples are drawn from each claim of people, question and page: each time with other sentences beside
-those needed, and with something else changed. People's claims are few, and teach what rules cannot make."""
+CLAIM_DRAWS, QUESTION_DRAWS = 5, 2
+"""How often examples are drawn from each claim of people and each question: each time with other sentences beside those
+needed, and with something else changed. People's claims are few, and teach what rules cannot make."""
 VALIDATED = 4000
 """Held-out examples that a head in training is measured on."""
 BATCH = 32
@@ -79,7 +79,7 @@ def examples(data: Path, seed: int) -> tuple[list[Example], list[Example]]:
     Raises:
         InvalidRequestError: a file is missing or malformed.
     """
-    texts = [*corpus_texts(data, DOCUMENTS, seed), *PAGE_DRAWS * list(page_texts(data))]
+    texts = [*corpus_texts(data, DOCUMENTS, seed), *page_texts(data)]
     found = [*real_examples(data, seed), *made_examples(texts, seed)]
     random.Random(seed).shuffle(found)  # noqa: S311  # no secret
     return split_by_group(found, HELD_OUT)

@@ -1,5 +1,6 @@
 """Parts of a process are opened once, whoever asks, and closed in the opposite order."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -26,6 +27,7 @@ class Kitchen(Parts):
         self.opened = 0
         self.closed: list[str] = []
         self.faults = faults
+        self.cooking = threading.Event()
 
     @opened_once
     def oven(self) -> Part:
@@ -35,6 +37,13 @@ class Kitchen(Parts):
         if self.opened <= self.faults:
             raise OSError("no gas")
         return self._closing(Part("oven", self.closed))
+
+    @opened_once
+    def meal(self) -> str:
+        """Needs the oven, in the middle."""
+        self.cooking.set()
+        time.sleep(0.05)
+        return f"from {id(self.oven)}"
 
     @cached_property
     def sink(self) -> Part:
@@ -46,6 +55,19 @@ def test_threads_that_ask_at_once_open_a_part_once() -> None:
     with ThreadPoolExecutor(8) as pool:
         ovens = set(pool.map(lambda _: kitchen.oven, range(8)))
     assert (len(ovens), kitchen.opened) == (1, 1)
+
+
+def test_a_part_that_needs_one_which_another_thread_opens_waits_and_goes_on() -> None:
+    kitchen = Kitchen()
+    cook = threading.Thread(target=lambda: kitchen.meal, daemon=True)
+    cook.start()
+    assert kitchen.cooking.wait(10)
+    helper = threading.Thread(target=lambda: kitchen.oven, daemon=True)
+    helper.start()
+    for each in (cook, helper):
+        each.join(10)
+        assert not each.is_alive()
+    assert (kitchen.meal, kitchen.opened) == (f"from {id(kitchen.oven)}", 1)
 
 
 def test_a_part_that_could_not_be_opened_is_tried_again() -> None:

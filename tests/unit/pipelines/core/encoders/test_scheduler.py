@@ -16,9 +16,10 @@ from pipelines.core.encoders.scheduler import Scheduler
 class Recorder:
     """An engine that gives each token its own id, and keeps what it was given."""
 
-    dim, how = 1, "recorder"
+    dim, how, size_bytes = 1, "recorder", 0
 
-    def __init__(self, delay_s: float = 0.0) -> None:
+    def __init__(self, delay_s: float = 0.0, *, prepares_shapes: bool = True) -> None:
+        self.prepares_shapes = prepares_shapes
         self.passes: list[list[int]] = []
         self.delay_s = delay_s
 
@@ -77,8 +78,12 @@ def test_what_is_waited_for_is_spread_over_passes() -> None:
     assert sorted(map(len, engine.passes)) == [2] * 5
     run(Scheduler(), engine, windows(*range(1, 11), tokens=16), budget=2048)
     assert len(engine.passes) == 6  # what is quick stays together
-    run(Scheduler(), engine, windows(*range(1, 11), tokens=176), budget=16384)
-    assert len(engine.passes) == 7  # so does all of it where passes may be large
+
+
+def test_an_engine_that_prepares_no_shapes_makes_a_pass_for_each_that_run_side_by_side() -> None:
+    engine = Recorder(prepares_shapes=False)
+    run(Scheduler(), engine, windows(*range(1, 11), tokens=176), budget=2048)
+    assert list(map(len, engine.passes)) == [5, 5]
 
 
 def test_the_width_of_a_pass_says_how_many_rows_it_has() -> None:
